@@ -1,0 +1,1 @@
+"""Events: packets, their sources and decoders, clips, representations and the pixel simulator."""
