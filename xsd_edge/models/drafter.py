@@ -105,8 +105,8 @@ class DraftStep(NamedTuple):
 
     logits: Tensor  # [B, m, V]
     feature: Tensor  # [B, m, d], feeds the next row in place of the target's hidden state
-    keys: Tensor  # [B, heads, m, dh], to be written behind the past
-    values: Tensor  # [B, heads, m, dh]
+    keys: Tensor  # [B, m, heads, dh], to be written behind the past
+    values: Tensor  # [B, m, heads, dh]
 
 
 class DraftHead(nn.Module):
@@ -119,8 +119,8 @@ class DraftHead(nn.Module):
     in  hidden         [B, m, D] float32, the target's hidden state, or zeros
     in  feature        [B, m, d] float32, the head's own feature, or zeros
     in  position       [m] int64, the rows' positions (RoPE)
-    in  past_keys      [B, heads, S, dh] float32, rows so far (rotated), any content behind them
-    in  past_values    [B, heads, S, dh] float32
+    in  past_keys      [B, S, heads, dh] float32, the rows so far, rotated (row-major: a prefix is one block)
+    in  past_values    [B, S, heads, dh] float32
     in  mask           [m, S + m] float32, 0 where a row may look, MASKED elsewhere
     in  memory_keys    [B, heads, E, dh] float32
     in  memory_values  [B, heads, E, dh] float32
@@ -164,7 +164,8 @@ class DraftHead(nn.Module):
         q, k, v = (_split(part, self.heads) for part in self.qkv(self.norm1(x)).chunk(3, -1))
         cos, sin = self.cos[position], self.sin[position]  # type: ignore[index]  # registered buffers
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        keys, values = torch.cat([past_keys, k], 2), torch.cat([past_values, v], 2)
+        keys = torch.cat([past_keys.transpose(1, 2), k], 2)
+        values = torch.cat([past_values.transpose(1, 2), v], 2)
         x = x + self.out(_merge(F.scaled_dot_product_attention(q, keys, values, mask)))
         asked = _split(self.query(self.norm2(x)), self.heads)
         x = x + self.gather(
@@ -173,7 +174,8 @@ class DraftHead(nn.Module):
         gate, up = self.gate_up(self.norm3(x)).chunk(2, -1)
         x = x + self.down(F.silu(gate) * up)
         feature = self.norm4(x)
-        return DraftStep(self.vocabulary(feature), feature, k, v)
+        logits = self.vocabulary(feature)
+        return DraftStep(logits, feature, k.transpose(1, 2), v.transpose(1, 2))
 
 
 class AcceptancePredictor(nn.Module):
