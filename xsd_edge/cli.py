@@ -138,6 +138,7 @@ def run(
     frames: Annotated[
         str, typer.Option(metavar="auto|rendered", help="rendered: the target sees event frames.")
     ] = "auto",
+    max_tokens: Annotated[int, typer.Option(metavar="N", help="The longest answer.")] = 128,
     max_clips: Annotated[int | None, typer.Option(metavar="N", help="Stop after N clips.")] = None,
     fast: Annotated[
         bool, typer.Option("--fast", help="Read a recording as fast as it goes, not in real time.")
@@ -145,31 +146,31 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per clip.")] = False,
 ) -> None:
     """Answer questions about what the cameras see (device)."""
-    from xsd_edge.runtime import app as runtime
-    from xsd_edge.runtime.options import Frames, Mode, RunOptions, parse_gamma
+    from xsd_edge.runtime.options import DESCRIBE, Frames, Mode, RunOptions, parse_gamma
 
-    asked = {"prompts": tuple(prompt)} if prompt else {}
-    runtime.run(
-        RunOptions(
-            bundle=bundle,
-            camera=camera,
-            video=video,
-            temperature=temperature,
-            top_p=top_p,
-            top_k=top_k,
-            seed=seed,
-            gamma=parse_gamma(gamma),
-            plain=plain,
-            exact=exact,
-            max_clips=max_clips,
-            json=as_json,
-            fast=fast,
-            frames=cast(Frames, frames),  # checked there
-            compare_plain=compare_plain,
-            mode=cast(Mode, mode),
-            **asked,
-        )
+    options = RunOptions(
+        bundle=bundle,
+        camera=camera,
+        video=video,
+        prompts=tuple(prompt) if prompt else (DESCRIBE,),
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        seed=seed,
+        gamma=parse_gamma(gamma),
+        plain=plain,
+        exact=exact,
+        max_clips=max_clips,
+        max_tokens=max_tokens,
+        json=as_json,
+        fast=fast,
+        frames=cast(Frames, frames),  # checked there
+        compare_plain=compare_plain,
+        mode=cast(Mode, mode),
     )
+    from xsd_edge.runtime.app import run as run_until_the_end
+
+    run_until_the_end(options)
 
 
 @train.command("target")

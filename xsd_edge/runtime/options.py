@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from xsd_edge.errors import XsdEdgeError
 
+DESCRIBE = "Describe the scene."  # what is asked when nothing else is
 Frames = Literal["auto", "rendered"]
 Mode = Literal["rejection", "exact-match"]
 
@@ -30,7 +31,7 @@ class RunOptions:
     bundle: Path
     camera: str  # a path, a URI, or the word "demo"
     video: str | None = None  # where the target's frames come from, when not from the recording
-    prompts: tuple[str, ...] = ("Describe the scene.",)  # all are asked about every clip
+    prompts: tuple[str, ...] = (DESCRIBE,)  # all are asked about every clip
     temperature: float = 0.0  # 0: greedy
     top_p: float = 1.0
     top_k: int = 0  # 0: all tokens
@@ -39,6 +40,7 @@ class RunOptions:
     plain: bool = False  # no drafting
     exact: bool = False  # pad plain decoding to the verify pass's rows: bit-identical
     max_clips: int | None = None
+    max_tokens: int = 128  # longest answer
     json: bool = False
     fast: bool = False  # as fast as possible, losing nothing; else a recording is paced
     frames: Frames = "auto"
@@ -66,6 +68,8 @@ class RunOptions:
             raise OptionError(f"--gamma must be 'auto', 0 or above, not {self.gamma}")
         if self.max_clips is not None and self.max_clips < 1:
             raise OptionError(f"--max-clips must be 1 or above, not {self.max_clips}")
+        if self.max_tokens < 1:
+            raise OptionError(f"--max-tokens must be 1 or above, not {self.max_tokens}")
         for name, value, known in (
             ("--frames", self.frames, get_args(Frames)),
             ("--mode", self.mode, get_args(Mode)),

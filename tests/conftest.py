@@ -1,0 +1,71 @@
+"""What all tests share: the command as a real process, and which tests this machine can run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HOST_FOLDERS = ["export", "models", "training", "calibration"]
+HAS_HOST = find_spec("torch") is not None
+
+# On a device the host's test files cannot even be imported.
+collect_ignore = [] if HAS_HOST else HOST_FOLDERS
+
+
+def pytest_report_header() -> list[str]:
+    return (
+        []
+        if HAS_HOST
+        else ['host tests left out: torch is missing (pip install "xsd-edge[export]")']
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not HAS_HOST and item.get_closest_marker("host"):
+            item.add_marker(pytest.mark.skip(reason="torch is missing"))
+
+
+Finished = subprocess.CompletedProcess[str]
+
+
+class Python(Protocol):
+    """Runs `python ARGUMENTS` with the package importable, in an empty directory."""
+
+    def __call__(self, *arguments: str | Path, timeout: float = 60) -> Finished: ...
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Python:
+    """A real interpreter process."""
+
+    def run(*arguments: str | Path, timeout: float = 60) -> Finished:
+        return subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def command(python: Python) -> Python:
+    """`xsd-edge ARGUMENTS` as a real process."""
+
+    def run(*arguments: str | Path, timeout: float = 60) -> Finished:
+        return python("-m", "xsd_edge", *arguments, timeout=timeout)
+
+    return run
