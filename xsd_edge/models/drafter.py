@@ -104,7 +104,7 @@ class DraftStep(NamedTuple):
     """What the draft head returns for m rows."""
 
     logits: Tensor  # [B, m, V]
-    feature: Tensor  # [B, m, d], feeds the next row in place of the target's hidden state
+    feature_out: Tensor  # [B, m, d], feeds the next row in place of the target's hidden state
     keys: Tensor  # [B, m, heads, dh], to be written behind the past
     values: Tensor  # [B, m, heads, dh]
 
@@ -124,7 +124,7 @@ class DraftHead(nn.Module):
     in  mask           [m, S + m] float32, 0 where a row may look, MASKED elsewhere
     in  memory_keys    [B, heads, E, dh] float32
     in  memory_values  [B, heads, E, dh] float32
-    out logits, feature, keys, values: see `DraftStep`
+    out logits, feature_out, keys, values: see `DraftStep`
     """
 
     def __init__(self, spec: DrafterSpec, target_width: int, vocabulary: int) -> None:

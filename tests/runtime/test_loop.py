@@ -1,0 +1,216 @@
+"""The generation loop on a tiny target whose every logit depends on the whole cache."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import product
+
+import numpy as np
+import pytest
+
+from tests.runtime.fakes import END, Guessing, Scripted, prefill, tiny_decoder
+from xsd_edge.runtime.decoder import Decoder
+from xsd_edge.runtime.drafter import Drafter
+from xsd_edge.runtime.loop import Limits, Round, generate
+from xsd_edge.runtime.planner import FixedPlanner
+from xsd_edge.runtime.sampling import Sampling, distribution, mask
+from xsd_edge.runtime.verifier import verifier_for
+
+GREEDY = Sampling()
+
+
+def rounds(
+    decoder: Decoder,
+    drafter: Drafter | None = None,
+    gamma: int = 5,
+    limits: Limits = Limits(max_tokens=40),
+    sampling: Sampling = GREEDY,
+    mode: str = "rejection",
+    seed: int = 0,
+) -> list[Round]:
+    start = prefill(decoder)
+    judging, drawing = (np.random.default_rng((seed, i)) for i in range(2))
+    verifier = verifier_for(sampling, mode, judging)
+    planner = FixedPlanner(gamma)
+    return list(
+        generate(decoder, start, verifier, sampling, limits, drafter, planner, drawing)
+    )
+
+
+def said(found: list[Round]) -> list[int]:
+    return [token for round_ in found for token in round_.tokens]
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("gamma", [0, 1, 2, 5, 8])
+def test_greedy_answer_is_plain_decodings_whatever_is_drafted(seed: int, gamma: int) -> None:
+    decoder, _ = tiny_decoder(seed=seed)
+    plain = said(rounds(decoder))
+    assert said(rounds(decoder, Guessing(range(12), seed), gamma)) == plain
+    half_right = [t if i % 3 else 1 for i, t in enumerate(plain)]
+    found = rounds(decoder, Scripted(half_right), gamma)
+    assert said(found) == plain
+    if gamma > 1 and len(plain) > 8:
+        assert len(found) < len(plain)  # some drafts did stand
+
+
+def test_perfect_drafts_take_one_pass_for_gamma_plus_one_tokens() -> None:
+    decoder, engine = tiny_decoder(seed=4)
+    plain = said(rounds(decoder))
+    engine.passes.clear()
+    found = rounds(decoder, Scripted(plain), gamma=3)
+    assert [len(r.tokens) for r in found[1:-1]] == [4] * (len(found) - 2)
+    assert engine.passes[1:] == [r.drafted + 1 for r in found[1:]]
+
+
+def test_trimmed_cache_equals_one_that_never_drafted() -> None:
+    """After an answer full of rejected drafts, the next pass gives the same logits to the last bit."""
+    drafted, plain = tiny_decoder(seed=7)[0], tiny_decoder(seed=7)[0]
+    limits = Limits(max_tokens=9)
+    answer = said(rounds(drafted, Guessing(range(12), 3), 6, limits))
+    assert said(rounds(plain, limits=limits)) == answer
+    assert drafted.offset == plain.offset
+    row = drafted.embed([4])
+    np.testing.assert_array_equal(
+        drafted.forward(row, last=1).logits, plain.forward(row, last=1).logits
+    )
+
+
+def answer_that_ends(gamma: int) -> tuple[Decoder, list[int]]:
+    """A decoder whose greedy answer ends by itself after a few tokens."""
+    for seed in range(200):
+        decoder, _ = tiny_decoder(seed=seed, vocabulary=8)
+        plain = said(rounds(decoder))
+        if plain[-1] == END and gamma < len(plain) < 30:
+            return decoder, plain
+    raise AssertionError("no seed ends")
+
+
+def test_end_inside_a_draft_ends_the_answer_there() -> None:
+    decoder, plain = answer_that_ends(gamma=3)
+    script = [*plain, 1, 2, 3, 4, 5]  # the draft goes on behind the end
+    found = rounds(decoder, Scripted(script), gamma=len(plain) + 3)
+    assert said(found) == plain
+    assert found[-1].drafted >= len(found[-1].tokens)
+    assert decoder.offset == 3 + len(plain) - 1  # prompt and all emitted tokens but the last
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 7])
+def test_limit_inside_a_draft_cuts_the_answer_there(limit: int) -> None:
+    decoder, _ = tiny_decoder(seed=4)
+    plain = said(rounds(decoder))
+    found = said(rounds(decoder, Scripted(plain), 8, Limits(max_tokens=limit)))
+    assert found == plain[:limit]
+
+
+def test_gamma_zero_is_plain_decoding() -> None:
+    decoder, engine = tiny_decoder(seed=4)
+    plain = said(rounds(decoder))
+    engine.passes.clear()
+    found = rounds(decoder, Scripted(plain), gamma=0)
+    assert said(found) == plain
+    assert sum(r.drafted for r in found) == 0
+    assert set(engine.passes[1:]) == {1}
+
+
+@pytest.mark.parametrize("gamma", [0, 3, 8])
+def test_full_context_ends_the_answer_where_plain_decoding_ends(gamma: int) -> None:
+    decoder = next(
+        d for d in (tiny_decoder(seed=s, context=10)[0] for s in range(50))
+        if END not in said(rounds(d))
+    )
+    plain = said(rounds(decoder))
+    assert len(plain) == 10 - 3 + 1  # the last token needs no room
+    assert said(rounds(decoder, Scripted(plain), gamma)) == plain
+    assert decoder.room == 0
+
+
+def test_exact_mode_never_runs_a_single_row() -> None:
+    decoder, engine = tiny_decoder(seed=4)
+    limits = Limits(max_tokens=40, exact=True)
+    plain = said(rounds(decoder, limits=limits))
+    assert said(rounds(decoder, Guessing(range(12), 1), 2, limits)) == plain
+    assert min(engine.passes[1:]) == 2
+
+
+def test_masked_tokens_are_never_said() -> None:
+    for seed in range(8):
+        free = said(rounds(tiny_decoder(seed=seed)[0]))
+        masked = (free[0], free[1])
+        decoder, _ = tiny_decoder(seed=seed, masked=masked)
+        for sampling in (GREEDY, Sampling(1.0)):
+            answer = said(rounds(decoder, Guessing(range(12), 1), 4, sampling=sampling))
+            assert not set(answer) & set(masked)
+
+
+def test_exact_match_says_what_plain_sampling_says() -> None:
+    sampling = Sampling(temperature=1.0, top_p=0.9)
+    for seed in range(10):
+        decoder, _ = tiny_decoder(seed=seed, sharpness=1.0)
+        plain = said(rounds(decoder, sampling=sampling, mode="exact-match", seed=seed))
+        drafted = rounds(
+            decoder, Guessing(range(12), seed), 4, sampling=sampling, mode="exact-match", seed=seed
+        )
+        assert said(drafted) == plain
+
+
+@pytest.mark.parametrize("sampling", [Sampling(1.0), Sampling(0.7, top_k=3), Sampling(1.3, top_p=0.8)])
+@pytest.mark.parametrize("mode", ["rejection", "exact-match"])
+def test_sampled_answers_have_the_targets_distribution(sampling: Sampling, mode: str) -> None:
+    """All three-token answers of the real loop, against the product of the target's own conditionals."""
+    decoder, _ = tiny_decoder(seed=2, vocabulary=5, sharpness=0.8)
+    exact = three_token_answers(decoder, sampling)
+    drafter, limits = Guessing((1, 3, 4), 9), Limits(max_tokens=3)
+    draws = 6_000
+    counts = Counter(
+        tuple(said(rounds(decoder, drafter, 2, limits, sampling, mode, seed=i)))
+        for i in range(draws)
+    )
+    assert set(counts) <= {answer for answer, p in exact.items() if p > 0}
+    likely = {answer: p for answer, p in exact.items() if p * draws >= 5}
+    rest = 1.0 - sum(likely.values())
+    seen = [counts[answer] for answer in likely]
+    expected = [p * draws for p in likely.values()]
+    if rest * draws >= 5:
+        seen.append(draws - sum(seen))
+        expected.append(rest * draws)
+    statistic = sum((s - e) ** 2 / e for s, e in zip(seen, expected, strict=True))
+    freedom = len(expected) - 1
+    assert statistic < freedom + 4.5 * (2 * freedom) ** 0.5  # about the 99.99 % quantile
+
+
+def three_token_answers(decoder: Decoder, sampling: Sampling) -> dict[tuple[int, ...], float]:
+    """The probability of every answer of up to three tokens, from single plain passes."""
+    forbidden = np.array(decoder.info.masked_tokens, np.int64)
+
+    def after(tokens: tuple[int, ...]) -> np.ndarray:
+        start = prefill(decoder)
+        logits = start.logits
+        if tokens:
+            logits = decoder.forward(decoder.embed(tokens), last=1).logits
+        mask(logits, forbidden)
+        return distribution(logits[0], sampling).astype(np.float64)
+
+    found: dict[tuple[int, ...], float] = {}
+    first = after(())
+    for a in np.flatnonzero(first):
+        if a == END:
+            found[(END,)] = first[a]
+            continue
+        second = after((int(a),))
+        for b in np.flatnonzero(second):
+            if b == END:
+                found[(int(a), END)] = first[a] * second[b]
+                continue
+            third = after((int(a), int(b)))
+            for c in np.flatnonzero(third):
+                found[(int(a), int(b), int(c))] = first[a] * second[b] * third[c]
+    assert abs(sum(found.values()) - 1) < 1e-5
+    return found
+
+
+def test_three_token_answers_covers_all(capsys: pytest.CaptureFixture[str]) -> None:
+    decoder, _ = tiny_decoder(seed=2, vocabulary=5, sharpness=0.8)
+    found = three_token_answers(decoder, Sampling(1.0))
+    whole = [t for t in product(range(5), repeat=3) if END not in t[:2]]
+    assert {a for a in found if len(a) == 3} == set(whole)

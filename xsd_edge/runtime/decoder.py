@@ -1,0 +1,108 @@
+"""The target language model with its KV cache: rows in, logits and hidden states out, rollback by subtraction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xsd_edge.bundle import TargetInfo
+from xsd_edge.errors import ContextFullError
+from xsd_edge.runtime.engine import Engine
+
+PASS_ROWS = 512  # longest single pass; a longer prefill is cut into several
+LOGIT_ROWS = 64  # most rows of one pass whose logits may be asked for
+# Attention kernels take another path for a single row and round differently there; from two rows on,
+# a row's result does not depend on how many others share its pass. `certify` and the tests check it.
+EXACT_ROWS = 2
+
+
+class Forward(NamedTuple):
+    """What one pass gives. Views into the decoder's buffers: good until its next pass."""
+
+    logits: NDArray[np.float32]  # [k, V] of the asked rows
+    hidden: NDArray[np.float32]  # [m, D]
+
+
+class Decoder:
+    """One sequence in a preallocated cache.
+
+    The cache is longer than the context by the padding that `--exact` may add, so padding never runs out
+    of room before real tokens do.
+    """
+
+    def __init__(
+        self, engine: Engine, info: TargetInfo, embedding: NDArray[np.float16], padding: int = 0
+    ) -> None:
+        self.info = info
+        self.offset = 0  # tokens in the cache
+        self._engine = engine
+        self._embedding = embedding
+        capacity = info.context + padding
+        pairs = {
+            f"past_key_values.{layer}.{kind}": f"present.{layer}.{kind}"
+            for layer in range(info.layers)
+            for kind in ("key", "value")
+        }
+        engine.hold(pairs, (1, info.kv_heads, capacity, info.head_width), "float32")
+        self._attention = np.ones((1, capacity), np.int64)
+        self._inputs = np.zeros((1, PASS_ROWS, info.hidden), np.float32)
+        self._hidden = np.zeros((1, PASS_ROWS, info.hidden), np.float32)
+        self._logits = np.zeros((1, LOGIT_ROWS, info.vocabulary), np.float32)
+        self._rows = np.zeros(LOGIT_ROWS, np.int64)
+
+    @property
+    def room(self) -> int:
+        """How many more tokens fit."""
+        return self.info.context - self.offset
+
+    def embed(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """Input embeddings of tokens. [m] -> [m, D]"""
+        return self._embedding[np.asarray(tokens, np.int64)].astype(np.float32)
+
+    def trim(self, offset: int) -> None:
+        """Forget everything behind the first `offset` tokens; what lies behind is overwritten later."""
+        assert 0 <= offset <= self.offset
+        self.offset = offset
+
+    def prefill(self, embeddings: NDArray[np.float32]) -> Forward:
+        """Append any number of rows; logits of the last one. [m, D] -> logits [1, V], hidden [<=512, D]"""
+        for start in range(0, len(embeddings) - PASS_ROWS, PASS_ROWS):
+            self.forward(embeddings[start : start + PASS_ROWS], last=0)
+        rest = (len(embeddings) - 1) % PASS_ROWS + 1
+        return self.forward(embeddings[-rest:], last=1)
+
+    def forward(
+        self, embeddings: NDArray[np.float32], last: int, padded_to: int = 0
+    ) -> Forward:
+        """One pass over m new rows behind the cache, with logits for the `last` rows of them.
+
+        `padded_to` runs the pass with at least so many rows, the extra ones being copies that the cache
+        forgets: with equal row counts two passes round alike.
+
+        Raises:
+            ContextFullError: the rows do not fit.
+        """
+        m, padded = len(embeddings), max(len(embeddings), padded_to)
+        if m > self.room:
+            raise ContextFullError(
+                f"{m} more tokens do not fit: {self.offset} of {self.info.context} are used; "
+                "ask a shorter question or export with a longer context"
+            )
+        inputs, hidden = self._inputs[:, :padded], self._hidden[:, :padded]
+        inputs[0, :m] = embeddings
+        inputs[0, m:] = embeddings[-1]
+        # Padding asks for logits too: the last product must have equal row counts as well.
+        asked = last + (padded - m)
+        self._rows[:asked] = np.arange(padded - asked, padded)
+        logits = self._logits[:, :asked]
+        feeds = {
+            "inputs_embeds": inputs,
+            "attention_mask": self._attention[:, : self.offset + padded],
+            "rows": self._rows[:asked],
+        }
+        self._engine.run(feeds, {"logits": logits, "hidden_states": hidden})
+        self.offset += m
+        return Forward(logits[0, :last], hidden[0, :m])

@@ -1,0 +1,153 @@
+"""The draft head at run time: its own small cache, catch-up on verified rows, then gamma steps on its own features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xsd_edge.bundle import DrafterInfo
+from xsd_edge.runtime.engine import Engine
+from xsd_edge.runtime.sampling import Sampling, distribution, pick
+from xsd_edge.runtime.verifier import Proposal
+
+MASKED = np.float32(-1e4)
+
+
+class EventMemory(NamedTuple):
+    """A clip's events as the drafter reads them, made once per clip."""
+
+    aligned: NDArray[np.float32]  # [1, E, D]
+    keys: NDArray[np.float32]  # [1, heads, E, dh]
+    values: NDArray[np.float32]  # [1, heads, E, dh]
+
+
+class Drafter(Protocol):
+    """Proposes what the target will say. What it has drawn is always submitted, never redrawn."""
+
+    def begin(self, memory: EventMemory) -> None:
+        """Forget the last answer; the next one is about this clip."""
+
+    def observe(self, hidden: NDArray[np.float32], following: Sequence[int]) -> None:
+        """The target's hidden states [n, D] of new rows, and the token that follows each."""
+
+    def propose(self, gamma: int, sampling: Sampling, rng: np.random.Generator) -> Proposal:
+        """Up to `gamma` tokens behind the last observed one; fewer, or none, when the drafter has no room."""
+
+
+class DraftHead:
+    """EAGLE's recurrence (Li et al. 2024, arXiv 2401.15077) on the exported draft head.
+
+    Row i of the cache is (token i+1, the target's hidden state at i). Rows drafted on the head's own
+    features are scratch: the next `propose` overwrites them with verified ones.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        info: DrafterInfo,
+        embedding: NDArray[np.float16],
+        vocabulary: NDArray[np.int64],
+    ) -> None:
+        self._engine, self._info = engine, info
+        self._embedding, self._vocabulary = embedding, vocabulary
+        width = embedding.shape[1]
+        rows, cache = info.context, (1, info.context, info.heads, info.head_width)
+        self._keys, self._values = np.zeros(cache, np.float32), np.zeros(cache, np.float32)
+        self._embeddings = np.zeros((1, rows, width), np.float32)
+        self._hidden = np.zeros((1, rows, width), np.float32)
+        self._no_hidden = np.zeros((1, rows, width), np.float32)
+        self._features = np.zeros((1, rows, info.width), np.float32)
+        self._no_features = np.zeros((1, rows, info.width), np.float32)
+        self._logits = np.zeros((1, rows, len(vocabulary)), np.float32)
+        self._positions = np.arange(rows, dtype=np.int64)
+        self._one_row = np.zeros((1, rows + 1), np.float32)
+        self._verified = 0  # rows of the cache that hold the target's own states
+        self._pending = 0  # rows waiting in _embeddings and _hidden
+        self._memory: EventMemory | None = None
+
+    def begin(self, memory: EventMemory) -> None:
+        self._memory = memory
+        self._verified = self._pending = 0
+
+    def observe(self, hidden: NDArray[np.float32], following: Sequence[int]) -> None:
+        """Rows beyond the head's context are dropped: from then on nothing is proposed."""
+        assert len(hidden) == len(following)
+        free = self._info.context - self._verified - self._pending
+        if len(following) > free:
+            self._pending = self._info.context + 1 - self._verified  # full for good
+            return
+        start, stop = self._pending, self._pending + len(following)
+        self._embeddings[0, start:stop] = self._embedding[np.asarray(following, np.int64)]
+        self._hidden[0, start:stop] = hidden
+        self._pending = stop
+
+    def propose(self, gamma: int, sampling: Sampling, rng: np.random.Generator) -> Proposal:
+        room = self._info.context - self._verified - self._pending
+        gamma = min(gamma, room + 1)
+        if gamma < 1 or self._pending == 0:
+            return Proposal(())
+        tokens: list[int] = []
+        weights: list[NDArray[np.float32]] = []
+        logits = self._catch_up()
+        while True:
+            if sampling.greedy:
+                chosen = int(logits.argmax())
+            else:
+                weights.append(distribution(logits, sampling))
+                chosen = pick(weights[-1], rng.random())
+            tokens.append(int(self._vocabulary[chosen]))
+            if len(tokens) == gamma:
+                break
+            logits = self._step(self._verified + len(tokens) - 1, tokens[-1])
+        if sampling.greedy:
+            return Proposal(tuple(tokens))
+        return Proposal(tuple(tokens), np.stack(weights), self._vocabulary)
+
+    def _catch_up(self) -> NDArray[np.float32]:
+        """Run the pending verified rows; logits of the last one. [Vd]"""
+        past, rows = self._verified, self._pending
+        mask = np.zeros((rows, past + rows), np.float32)
+        mask[:, past:] = np.triu(np.full((rows, rows), MASKED), 1)
+        self._run(past, rows, self._embeddings, self._hidden, self._no_features, mask)
+        self._verified, self._pending = past + rows, 0
+        self._features[0, 0] = self._features[0, rows - 1]
+        return self._logits[0, rows - 1]
+
+    def _step(self, past: int, token: int) -> NDArray[np.float32]:
+        """One drafted row behind `past` rows, on the feature the last row left. [Vd]"""
+        self._embeddings[0, 0] = self._embedding[token]
+        mask = self._one_row[:, : past + 1]
+        self._run(past, 1, self._embeddings, self._no_hidden, self._features, mask)
+        return self._logits[0, 0]
+
+    def _run(
+        self,
+        past: int,
+        rows: int,
+        embeddings: NDArray[np.float32],
+        hidden: NDArray[np.float32],
+        features: NDArray[np.float32],
+        mask: NDArray[np.float32],
+    ) -> None:
+        assert self._memory is not None, "begin() comes before propose()"
+        feeds = {
+            "embedding": embeddings[:, :rows],
+            "hidden": hidden[:, :rows],
+            "feature": features[:, :rows],
+            "position": self._positions[past : past + rows],
+            "past_keys": self._keys[:, :past],
+            "past_values": self._values[:, :past],
+            "mask": mask,
+            "memory_keys": self._memory.keys,
+            "memory_values": self._memory.values,
+        }
+        results = {
+            "logits": self._logits[:, :rows],
+            "feature_out": self._features[:, :rows],
+            "keys": self._keys[:, past : past + rows],
+            "values": self._values[:, past : past + rows],
+        }
+        self._engine.run(feeds, results)

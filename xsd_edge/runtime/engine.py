@@ -1,0 +1,53 @@
+"""The contract of a loaded network. ONNX Runtime and TensorRT keep it; everything above sees only this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xsd_edge.bundle import Bundle, TensorSpec
+
+Array: TypeAlias = NDArray[Any]
+Arrays: TypeAlias = Mapping[str, Array]
+
+
+class Engine(Protocol):
+    """One network. Arrays that go in and out are C-contiguous and belong to the caller."""
+
+    def run(self, feeds: Arrays, results: Arrays) -> None:
+        """Run once: read `feeds`, write each array of `results`, whose shapes the caller knows."""
+
+    def hold(self, pairs: Mapping[str, str], shape: tuple[int, ...], dtype: str) -> None:
+        """Give each (input, output) pair one zeroed buffer of its own that stays between runs: a KV cache."""
+
+    def close(self) -> None:
+        """Free the network; it cannot run again."""
+
+
+class EngineOptions(NamedTuple):
+    """How an engine may use the machine."""
+
+    threads: int = 0  # 0: all cores
+    spinning: bool = True  # idle threads burn cycles to answer faster
+
+
+def open_engine(bundle: Bundle, part: str, options: EngineOptions = EngineOptions()) -> Engine:
+    """Load one part of a bundle with the back-end its board uses."""
+    path: Path = bundle.graph(part)
+    from xsd_edge.runtime.onnx_engine import OnnxEngine
+
+    return OnnxEngine(path, options)
+
+
+def allocate(specs: tuple[TensorSpec, ...], **sizes: int) -> dict[str, Array]:
+    """Zeroed arrays for tensor specs, named dimensions filled in from `sizes`."""
+    return {
+        spec.name: np.zeros(
+            tuple(d if isinstance(d, int) else sizes[d] for d in spec.shape), spec.dtype
+        )
+        for spec in specs
+    }

@@ -1,0 +1,124 @@
+"""What `run` says about each answer and about the whole run: dictionaries for --json, lines for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xsd_edge.runtime.pipeline import Answer, Decoding
+
+
+def _per_round(decoding: Decoding) -> float:
+    """Tokens a target pass brought, the prefill's own token aside; plain decoding has 1."""
+    return decoding.decoded / decoding.rounds if decoding.rounds else 0.0
+
+
+def _share(part: float, whole: float) -> float | None:
+    return round(part / whole, 4) if whole else None
+
+
+def answer_fields(answer: Answer) -> dict[str, Any]:
+    """One JSON line's worth. `acceptance` is null when nothing was drafted."""
+    spoken = answer.decoding
+    fields: dict[str, Any] = {
+        "clip": answer.clip,
+        "t0_us": answer.t0_us,
+        "t1_us": answer.t1_us,
+        "question": answer.question,
+        "answer": answer.text,
+        "tokens": len(spoken.tokens),
+        "rounds": spoken.rounds,
+        "drafted": spoken.drafted,
+        "accepted": spoken.accepted,
+        "acceptance": _share(spoken.accepted, spoken.drafted),
+        "tokens_per_round": round(_per_round(spoken), 3),
+        "ttft_ms": round(spoken.first_token_s * 1e3, 2),
+        "answer_ms": round(spoken.answer_s * 1e3, 2),
+        "events": answer.events,
+        "events_dropped": answer.events_dropped,
+        "lossless": True,  # every token was the verifier's decision; no other path emits text
+        "stages_ms": {name: round(s * 1e3, 3) for name, s in answer.stages.items()},
+    }
+    if answer.plain is not None:
+        fields["plain_decode_ms"] = round(answer.plain.decode_s * 1e3, 2)
+        fields["decode_ms"] = round(spoken.decode_s * 1e3, 2)
+        fields["equal"] = answer.mismatch is None
+        if answer.mismatch is not None:
+            fields["mismatch"] = {
+                "position": answer.mismatch.position,
+                "margin": round(answer.mismatch.margin, 6),
+            }
+    return fields
+
+
+class Summary:
+    """Running totals over all answers."""
+
+    def __init__(self) -> None:
+        self._all, self._plain = Decoding(), Decoding()
+        self._answers = self._compared = self._different = 0
+        self._first: list[float] = []
+        self._whole: list[float] = []
+
+    def add(self, answer: Answer) -> None:
+        self._answers += 1
+        self._first.append(answer.decoding.first_token_s)
+        self._whole.append(answer.decoding.answer_s)
+        _accumulate(self._all, answer.decoding)
+        if answer.plain is not None:
+            self._compared += 1
+            self._different += answer.mismatch is not None
+            _accumulate(self._plain, answer.plain)
+
+    def fields(self, counters: dict[str, int]) -> dict[str, Any]:
+        """The last JSON line; `counters` are the reader's."""
+        decoded, rounds = self._all.decoded, self._all.rounds
+        fields: dict[str, Any] = {
+            "answers": self._answers,
+            "tokens": len(self._all.tokens),
+            "rounds": rounds,
+            "drafted": self._all.drafted,
+            "accepted": self._all.accepted,
+            "acceptance": _share(self._all.accepted, self._all.drafted),
+            "tokens_per_round": _share(decoded, rounds),
+            "ttft_ms": _middle(self._first),
+            "answer_ms": _middle(self._whole),
+            **counters,
+        }
+        if self._compared:
+            fields["compared"] = self._compared
+            fields["mismatches"] = self._different
+            spoken = self._all.decode_s / max(self._all.decoded, 1)
+            plain = self._plain.decode_s / max(self._plain.decoded, 1)
+            fields["decode_speedup"] = _share(plain, spoken)
+        return {"summary": fields}
+
+
+def _accumulate(total: Decoding, one: Decoding) -> None:
+    # First tokens are left out, so that `decoded` of the total is the sum of the parts'.
+    total.tokens += one.tokens[1:] if total.tokens else one.tokens
+    total.rounds += one.rounds
+    total.drafted += one.drafted
+    total.accepted += one.accepted
+    total.decode_s += one.decode_s
+
+
+def _middle(seconds: list[float]) -> float | None:
+    """Median in milliseconds."""
+    if not seconds:
+        return None
+    ordered = sorted(seconds)
+    return round(ordered[len(ordered) // 2] * 1e3, 2)
+
+
+def answer_line(answer: Answer) -> str:
+    """One answer for a person."""
+    spoken = answer.decoding
+    parts = [f"clip {answer.clip}", f"{answer.question} {answer.text}"]
+    if spoken.drafted:
+        parts.append(f"{spoken.accepted} of {spoken.drafted} drafts accepted")
+    parts.append(f"{_per_round(spoken):.1f} tokens a pass")
+    parts.append(f"answer {spoken.answer_s * 1e3:.0f} ms after the clip")
+    if answer.mismatch is not None:
+        where = answer.mismatch
+        parts.append(f"differs from plain at token {where.position} (margin {where.margin:.2g})")
+    return " | ".join(parts)

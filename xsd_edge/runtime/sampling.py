@@ -1,0 +1,66 @@
+"""From logits to the distribution that is sampled: temperature, top-k, top-p, masked tokens, in fp32.
+
+The target's p and the drafter's q go through the same functions, as losslessness demands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Probabilities = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen. Temperature 0 is argmax, not a small temperature."""
+
+    temperature: float = 0.0
+    top_k: int = 0  # 0: all
+    top_p: float = 1.0
+
+    @property
+    def greedy(self) -> bool:
+        return self.temperature == 0.0
+
+
+def distribution(logits: NDArray[np.float32], sampling: Sampling) -> Probabilities:
+    """The distribution sampled from, for one row of logits. [V] -> [V], sums to 1.
+
+    Order as in transformers: temperature, top-k, top-p (smallest set whose mass reaches top_p; Holtzman
+    et al. 2020, arXiv 1904.09751). Ties at the top-k border are all kept.
+    """
+    assert not sampling.greedy
+    scaled = logits / np.float32(sampling.temperature)
+    if 0 < sampling.top_k < len(scaled):
+        border = np.partition(scaled, -sampling.top_k)[-sampling.top_k]
+        scaled = np.where(scaled < border, -np.inf, scaled)
+    probabilities = np.exp(scaled - scaled.max())
+    probabilities /= probabilities.sum(dtype=np.float64)
+    if sampling.top_p < 1.0:
+        probabilities = _nucleus(probabilities, sampling.top_p)
+    return probabilities.astype(np.float32)
+
+
+def _nucleus(probabilities: NDArray[np.float32], top_p: float) -> NDArray[np.float32]:
+    order = np.argsort(-probabilities, kind="stable")
+    mass = np.cumsum(probabilities[order], dtype=np.float64)
+    dropped = order[int(np.searchsorted(mass, top_p)) + 1 :]
+    probabilities[dropped] = 0.0
+    return np.asarray(probabilities / probabilities.sum(dtype=np.float64), np.float32)
+
+
+def pick(weights: NDArray[np.float32], uniform: float) -> int:
+    """The index that `uniform` in [0, 1) selects from unnormalised weights, by inverse CDF in fp64."""
+    mass = np.cumsum(weights, dtype=np.float64)
+    assert mass[-1] > 0
+    # 'right' never selects an index of zero weight: it finds the first mass above the point.
+    index = int(np.searchsorted(mass, uniform * mass[-1], side="right"))
+    return min(index, int(np.flatnonzero(weights)[-1]))
+
+
+def mask(logits: NDArray[np.float32], tokens: NDArray[np.int64]) -> None:
+    """Forbid tokens in place: padding rows of the vocabulary and placeholders. [k, V]"""
+    logits[:, tokens] = -np.inf

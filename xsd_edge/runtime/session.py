@@ -1,0 +1,109 @@
+"""A loaded bundle: every engine, the tokenizer, and the state of the clip that is being looked at."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from xsd_edge.bundle import Bundle
+from xsd_edge.errors import BundleError
+from xsd_edge.events.packet import EventPacket, Geometry
+from xsd_edge.events.representation import count_bins
+from xsd_edge.runtime.decoder import EXACT_ROWS, Decoder
+from xsd_edge.runtime.drafter import DraftHead, EventMemory
+from xsd_edge.runtime.engine import EngineOptions, allocate, open_engine
+from xsd_edge.runtime.loop import Prefilled
+from xsd_edge.runtime.stages import Stages
+from xsd_edge.video.preprocess import pixels
+
+
+class Session:
+    """One camera's conversation with the target.
+
+    The prompt before the frames stays in the cache for ever, the frames stay while further questions
+    about the same clip are asked; each frame is prefilled the moment it arrives.
+    """
+
+    def __init__(self, bundle: Bundle, options: EngineOptions = EngineOptions()) -> None:
+        manifest = bundle.manifest
+        self.manifest, self.stages = manifest, Stages()
+        self.tokenizer = Tokenizer.from_file(str(bundle.named("tokenizer")))
+        embedding = np.load(bundle.named("embedding"), mmap_mode="r", allow_pickle=False)
+        if embedding.shape != (manifest.target.vocabulary, manifest.target.hidden):
+            raise BundleError(f"embedding has shape {embedding.shape}; export the bundle again")
+        vocabulary = np.load(bundle.named("draft_vocabulary"), allow_pickle=False)
+
+        small = options._replace(threads=1)  # a network of a few megabytes loses by being split
+        self._vision = open_engine(bundle, "vision", options)
+        self._encoder = open_engine(bundle, "event_encoder", small)
+        self._alignment = open_engine(bundle, "alignment", small)
+        self._memory = open_engine(bundle, "event_memory", small)
+        self.predictor = open_engine(bundle, "acceptance_predictor", small)
+        self.draft_head = DraftHead(
+            open_engine(bundle, "draft_head", small),
+            manifest.drafter,
+            embedding,
+            vocabulary.astype(np.int64),
+        )
+        self.decoder = Decoder(
+            open_engine(bundle, "target", options), manifest.target, embedding, EXACT_ROWS
+        )
+        self._visual = allocate(manifest.parts["vision"].outputs, n=1)
+        encoder, alignment = manifest.parts["event_encoder"], manifest.parts["alignment"]
+        self._features, self._aligned = allocate(encoder.outputs), allocate(alignment.outputs)
+        before, after = manifest.prompt.split("<video>")
+        self._after = after
+        self.decoder.prefill(self.decoder.embed(self.tokenizer.encode(before).ids))
+        self._clip_start = self._question_start = self._answer_start = self.decoder.offset
+
+    def begin_clip(self) -> None:
+        """Forget the last clip."""
+        self.decoder.trim(self._clip_start)
+        self._question_start = self._clip_start
+
+    def add_frame(self, frame: NDArray[np.uint8]) -> None:
+        """See one RGB frame [H, W, 3]: vision tower, projector, and its tokens into the cache."""
+        with self.stages.time("preprocess"):
+            image = pixels(frame, self.manifest.clip)
+        with self.stages.time("vision"):
+            self._vision.run({"pixels": image}, self._visual)
+        with self.stages.time("prefill"):
+            self.decoder.prefill(self._visual["visual"][0])
+        self._question_start = self.decoder.offset
+
+    def read_events(
+        self, events: EventPacket, geometry: Geometry, t0_us: int, t1_us: int
+    ) -> EventMemory:
+        """What the drafter knows of a clip from its events."""
+        clip = self.manifest.clip
+        with self.stages.time("representation"):
+            counts = count_bins(events, geometry, t0_us, t1_us, clip.event_bins, clip.event_side)
+        with self.stages.time("event_encoder"):
+            self._encoder.run({"events": counts[None]}, self._features)
+        with self.stages.time("alignment"):
+            self._alignment.run(self._features, self._aligned)
+            memory = allocate(self.manifest.parts["event_memory"].outputs)
+            self._memory.run(self._aligned, memory)
+        return EventMemory(self._aligned["aligned"].copy(), memory["keys"], memory["values"])
+
+    def ask(self, question: str) -> Prefilled:
+        """Put a question behind the clip's frames; the next `generate` answers it."""
+        self.decoder.trim(self._question_start)
+        with self.stages.time("prefill"):
+            ids = self.tokenizer.encode(self._after.replace("{question}", question)).ids
+            logits, hidden = self.decoder.prefill(self.decoder.embed(ids))
+        self._answer_start = self.decoder.offset
+        return Prefilled(logits.copy(), hidden.copy(), tuple(ids[-len(hidden) :]))
+
+    def rewind(self) -> None:
+        """Back to the end of the last question, to answer it once more."""
+        self.decoder.trim(self._answer_start)
+
+    def silence(self) -> EventMemory:
+        """The memory of a clip in which nothing happened."""
+        return self.read_events(EventPacket.empty(), Geometry(64, 64), 0, 1)
+
+    def text(self, tokens: list[int]) -> str:
+        """What tokens say, without the end token."""
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=True)).strip()

@@ -1,0 +1,1 @@
+"""Frames for the target: where they come from and how they become pixels."""
