@@ -66,5 +66,5 @@ def test_nonsense_names_the_option(changes: dict[str, Any], names: str) -> None:
 def test_gamma_is_auto_or_a_number() -> None:
     assert parse_gamma("auto") is None
     assert parse_gamma("0") == 0
-    with pytest.raises(OptionError, match="'auto' or a number, not '3.5'"):
+    with pytest.raises(OptionError, match=r"'auto' or a number, not '3.5'"):
         parse_gamma("3.5")
