@@ -30,7 +30,6 @@ from xsd_edge.bundle import (
 )
 from xsd_edge.errors import BundleError
 
-
 NOT_UTF8 = pytest.param(
     b"\xff\xfe{}", marks=pytest.mark.xfail(strict=True, reason="decoded outside the check")
 )

@@ -9,7 +9,7 @@ from xsd_edge.runtime.options import OptionError
 
 
 def kinds() -> list[type[errors.XsdEdgeError]]:
-    found = [OptionError]
+    found: list[type[errors.XsdEdgeError]] = [OptionError]
     for value in vars(errors).values():
         if isinstance(value, type) and issubclass(value, errors.XsdEdgeError):
             found.append(value)
