@@ -182,7 +182,7 @@ def train_target_command(
     with _needs("export", "xsd-edge train"):
         from xsd_edge.training.run import train_target
     with console.progress() as report:
-        train_target(pair, folder or Path("runs") / pair.name, resume, report)
+        train_target(pair, folder or Path("runs") / pair.name, resume, report, _cache())
 
 
 @train.command("drafter")
@@ -194,7 +194,7 @@ def train_drafter_command(
     with _needs("export", "xsd-edge train"):
         from xsd_edge.training.run import train_drafter
     with console.progress() as report:
-        train_drafter(pair, folder or Path("runs") / pair.name, resume, report)
+        train_drafter(pair, folder or Path("runs") / pair.name, resume, report, _cache())
 
 
 @app.command()
