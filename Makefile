@@ -5,7 +5,8 @@ BUNDLE := bundles/demo-cpu
 RECORDING := tests/data/eventcampy_test_events_1.evt3.raw
 STOP := $(if $(CLIPS),--max-clips $(CLIPS))
 EXPORTED_FROM := $(wildcard export/*.toml export/weights/* calibration/*.toml calibration/*.json \
-  xsd_edge/*.py xsd_edge/export/*.py xsd_edge/models/*.py xsd_edge/calibration/*.py)
+  $(addprefix xsd_edge/,assets.py bundle.py recipe.py export/*.py models/*.py calibration/*.py \
+  training/scenes.py events/simulator.py events/representation.py))
 
 .PHONY: demo test lint clean
 .DEFAULT_GOAL := demo

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -181,8 +181,7 @@ def train_target_command(
     pair = _recipe(recipe)
     with _needs("export", "xsd-edge train"):
         from xsd_edge.training.run import train_target
-    with console.progress() as report:
-        train_target(pair, folder or Path("runs") / pair.name, resume, report, _cache())
+    _train(train_target, pair, folder, resume)
 
 
 @train.command("drafter")
@@ -193,8 +192,13 @@ def train_drafter_command(
     pair = _recipe(recipe)
     with _needs("export", "xsd-edge train"):
         from xsd_edge.training.run import train_drafter
+    _train(train_drafter, pair, folder, resume)
+
+
+def _train(stage: Callable[..., Path], pair: Recipe, folder: Path | None, resume: bool) -> None:
     with console.progress() as report:
-        train_drafter(pair, folder or Path("runs") / pair.name, resume, report, _cache())
+        written = stage(pair, folder or Path("runs") / pair.name, resume, report, _cache())
+    console.data(f"{written}")
 
 
 @app.command()
