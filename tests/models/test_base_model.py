@@ -107,7 +107,7 @@ def test_snapshot_folder(tmp_path: Path) -> None:
         num_attention_heads=2, num_key_value_heads=1, tie_word_embeddings=True,
     )  # fmt: skip
     model = LlamaForCausalLM(config)
-    model.to(torch.bfloat16).save_pretrained(tmp_path)
+    model.bfloat16().save_pretrained(tmp_path)
     (tmp_path / "tokenizer.json").write_text('{"model": {}}', encoding="utf-8")
     base = load_base(tmp_path)
     assert base.config.num_key_value_heads == 1

@@ -1,0 +1,76 @@
+"""From a torch module to an ONNX graph that TensorRT and ONNX Runtime both read."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import torch
+
+from xsd_edge.bundle import TensorSpec
+from xsd_edge.export.networks import Network
+
+OPSET = 20  # the highest that JetPack 6's TensorRT 10.3 reads
+
+
+def write_graph(network: Network, path: Path) -> None:
+    """Export with the dynamo exporter, names as the network's, checked."""
+    shapes = tuple(network.dynamic.get(name) for name in network.inputs)
+    with _quiet():
+        program = torch.onnx.export(
+            network.module,
+            network.example,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(network.inputs),
+            output_names=list(network.outputs),
+            dynamic_shapes=shapes if network.dynamic else None,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    strip(model)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, str(path))
+
+
+def strip(model: onnx.ModelProto) -> None:
+    """Remove what names this machine's files and what no consumer reads, in place."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    used = {node.domain for node in graph.node}
+    kept = [entry for entry in model.opset_import if entry.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+
+
+def tensor_specs(values: list[onnx.ValueInfoProto]) -> tuple[TensorSpec, ...]:
+    """The manifest's description of a graph's inputs or outputs."""
+    return tuple(
+        TensorSpec(
+            value.name,
+            onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name,
+            tuple(d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim),
+        )
+        for value in values
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter prints, logs and warns about its own insides."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
