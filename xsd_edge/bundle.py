@@ -1,7 +1,8 @@
 """The bundle: the directory that export writes and the device reads, and nothing else shares.
 
-`bundle.json` names every file with its sha256; a reader checks a file before anything opens it. A writer
-works in a temporary sibling and renames it when complete, so a half-written bundle never has the real name.
+`bundle.json` names every file with its sha256; a reader checks a file before anything opens it. A
+writer works in a temporary sibling and renames it when complete, so a half-written bundle never has
+the real name.
 """
 
 from __future__ import annotations
@@ -44,10 +45,10 @@ class FileEntry:
 class Part:
     """One network, possibly in several precisions.
 
-    `files` maps a precision ("fp32", "int8", "fp16", "int4") to its ONNX file; `default` is the one to run
-    on `board`. `reference` is an npz with `in.NAME` and `out.NAME` arrays for the parity gate; `tolerance`
-    is the least cosine similarity that still passes, per precision. `attachments` are further files the
-    graph needs (external data).
+    `files` maps a precision ("fp32", "int8", "fp16", "int4") to its ONNX file; `default` is the one
+    to run on `board`. `reference` is an npz with `in.NAME` and `out.NAME` arrays for the parity
+    gate; `tolerance` is the least cosine similarity that still passes, per precision. `attachments`
+    are further files the graph needs (external data).
     """
 
     name: str
@@ -131,11 +132,14 @@ class Manifest:
         try:
             raw = json.loads(text)
         except ValueError as error:
-            raise BundleError(f"{MANIFEST} is not JSON ({error}); export the bundle again") from error
+            raise BundleError(
+                f"{MANIFEST} is not JSON ({error}); export the bundle again"
+            ) from error
         if not isinstance(raw, dict) or raw.get("format") != FORMAT:
             found = raw.get("format") if isinstance(raw, dict) else None
             raise BundleError(
-                f"{MANIFEST} has format {found}, this version reads {FORMAT}; export the bundle again"
+                f"{MANIFEST} has format {found}, this version reads {FORMAT}; "
+                "export the bundle again"
             )
         try:
             return cls(
@@ -149,7 +153,9 @@ class Manifest:
                 }
             )
         except (KeyError, TypeError, AttributeError) as error:
-            raise BundleError(f"{MANIFEST} is incomplete ({error}); export the bundle again") from error
+            raise BundleError(
+                f"{MANIFEST} is incomplete ({error}); export the bundle again"
+            ) from error
 
 
 def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,7 +196,8 @@ class Bundle:
         """The checked path of one file.
 
         Raises:
-            BundleError: the path leaves the bundle, the file is missing, or its bytes are not the manifest's.
+            BundleError: the path leaves the bundle, the file is missing, or its bytes are not the
+            manifest's.
         """
         path = self._inside(entry.path)
         if entry.path in self._checked:
@@ -199,7 +206,8 @@ class Bundle:
             raise BundleError(f"{path} is missing; export the bundle again")
         if path.stat().st_size != entry.size or sha256_of(path) != entry.sha256:
             raise BundleError(
-                f"{path} is not the file that was exported (sha256 differs); export the bundle again"
+                f"{path} is not the file that was exported (sha256 differs); "
+                "export the bundle again"
             )
         self._checked.add(entry.path)
         return path
@@ -248,7 +256,9 @@ class Bundle:
 
 
 class BundleWriter:
-    """Builds a bundle in a temporary directory beside `folder`; `commit` puts it in place in one rename."""
+    """Builds a bundle in a temporary directory beside `folder`; `commit` puts it in place in one
+    rename.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -276,11 +286,15 @@ class BundleWriter:
         return FileEntry(relative, sha256_of(path), path.stat().st_size)
 
     def commit(self, manifest: Manifest) -> None:
-        """Write the manifest and swap the finished directory in; the old bundle lives until the new one stands."""
+        """Write the manifest and swap the finished directory in; the old bundle lives until the new
+        one stands.
+        """
         (self.work / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
         Bundle(self.work).check_all()
         if self.folder.exists():
-            retired = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}.old.", dir=self.folder.parent))
+            retired = Path(
+                tempfile.mkdtemp(prefix=f".{self.folder.name}.old.", dir=self.folder.parent)
+            )
             os.replace(self.folder, retired)
             os.replace(self.work, self.folder)
             shutil.rmtree(retired)

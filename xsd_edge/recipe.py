@@ -1,4 +1,4 @@
-"""What a recipe TOML says: which models make a pair, their sizes, and how the demo's are trained."""
+"""What a recipe TOML says: which models make a pair, their sizes, how the demo's are trained."""
 
 from __future__ import annotations
 
@@ -94,6 +94,8 @@ class DrafterTraining:
     """Steps and rates of distillation."""
 
     scenes: int
+    questions: int
+    align_steps: int
     steps: int
     batch: int
     rate: float
@@ -135,15 +137,19 @@ class Recipe:
         }
         unknown = sorted(set(table) - set(sections) - {"name"})
         if unknown:
-            raise RecipeError(f"{path}: unknown key {unknown[0]!r}; known: name, {', '.join(sections)}")
+            raise RecipeError(
+                f"{path}: unknown key {unknown[0]!r}; known: name, {', '.join(sections)}"
+            )
         if "name" not in table:
             raise RecipeError(f"{path}: 'name' is missing; add name = \"...\" at the top")
-        parsed = {key: _section(path, key, table.get(key), kind) for key, kind in sections.items()}
+        parsed: dict[str, Any] = {
+            key: _section(path, key, table.get(key), kind) for key, kind in sections.items()
+        }
         return cls(name=str(table["name"]), folder=path.parent, **parsed)
 
 
 def _section(path: Path, key: str, value: object, kind: type[T]) -> T:
-    """Fill one dataclass from one table, strictly: each key known, each present, each of its type."""
+    """Fill one dataclass from one table: each key known, each present, each of its type."""
     if not isinstance(value, dict):
         raise RecipeError(f"{path}: section [{key}] is missing")
     known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]  # kind is a dataclass

@@ -1,4 +1,4 @@
-"""A tiny language model behind the engine contract, and drafters that say what a test tells them."""
+"""A tiny language model behind the engine contract, and drafters that a test tells what to say."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ WIDTH = 8
 END = 0
 
 
-def target_info(vocabulary: int = 12, context: int = 64, masked: tuple[int, ...] = ()) -> TargetInfo:
+def target_info(
+    vocabulary: int = 12, context: int = 64, masked: tuple[int, ...] = ()
+) -> TargetInfo:
     return TargetInfo(
         layers=1,
         kv_heads=1,
@@ -34,10 +36,11 @@ def target_info(vocabulary: int = 12, context: int = 64, masked: tuple[int, ...]
 
 
 class TinyTarget:
-    """Logits depend on every token in the cache, so that one stale or missing row changes what is said.
+    """Logits depend on every token in the cache, so that one stale or missing row changes what is
+    said.
 
-    Like the real graph it keeps rows in a held cache, learns the past's length from the attention mask,
-    and returns logits for asked rows only.
+    Like the real graph it keeps rows in a held cache, learns the past's length from the attention
+    mask, and returns logits for asked rows only.
     """
 
     def __init__(self, vocabulary: int, seed: int = 0, sharpness: float = 3.0) -> None:
@@ -71,7 +74,10 @@ class TinyTarget:
 
 
 def tiny_decoder(
-    vocabulary: int = 12, context: int = 64, seed: int = 0, masked: tuple[int, ...] = (),
+    vocabulary: int = 12,
+    context: int = 64,
+    seed: int = 0,
+    masked: tuple[int, ...] = (),
     sharpness: float = 3.0,
 ) -> tuple[Decoder, TinyTarget]:
     engine = TinyTarget(vocabulary, seed, sharpness)
@@ -109,7 +115,9 @@ QUESTION_ROWS = 2  # observed tokens of a three-token question that are not the 
 
 
 class Guessing:
-    """Draws each token from a fixed q over part of the vocabulary; greedy proposals are uniform garbage."""
+    """Draws each token from a fixed q over part of the vocabulary; greedy proposals are uniform
+    garbage.
+    """
 
     def __init__(self, support: Sequence[int], seed: int = 0) -> None:
         self._support = np.array(support, np.int64)

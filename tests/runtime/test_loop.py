@@ -17,13 +17,14 @@ from xsd_edge.runtime.sampling import Sampling, distribution, mask
 from xsd_edge.runtime.verifier import verifier_for
 
 GREEDY = Sampling()
+UP_TO_40 = Limits(max_tokens=40)
 
 
 def rounds(
     decoder: Decoder,
     drafter: Drafter | None = None,
     gamma: int = 5,
-    limits: Limits = Limits(max_tokens=40),
+    limits: Limits = UP_TO_40,
     sampling: Sampling = GREEDY,
     mode: str = "rejection",
     seed: int = 0,
@@ -32,9 +33,7 @@ def rounds(
     judging, drawing = (np.random.default_rng((seed, i)) for i in range(2))
     verifier = verifier_for(sampling, mode, judging)
     planner = FixedPlanner(gamma)
-    return list(
-        generate(decoder, start, verifier, sampling, limits, drafter, planner, drawing)
-    )
+    return list(generate(decoder, start, verifier, sampling, limits, drafter, planner, drawing))
 
 
 def said(found: list[Round]) -> list[int]:
@@ -64,7 +63,7 @@ def test_perfect_drafts_take_one_pass_for_gamma_plus_one_tokens() -> None:
 
 
 def test_trimmed_cache_equals_one_that_never_drafted() -> None:
-    """After an answer full of rejected drafts, the next pass gives the same logits to the last bit."""
+    """After an answer full of rejected drafts, the next pass gives the same bits."""
     drafted, plain = tiny_decoder(seed=7)[0], tiny_decoder(seed=7)[0]
     limits = Limits(max_tokens=9)
     answer = said(rounds(drafted, Guessing(range(12), 3), 6, limits))
@@ -116,7 +115,8 @@ def test_gamma_zero_is_plain_decoding() -> None:
 @pytest.mark.parametrize("gamma", [0, 3, 8])
 def test_full_context_ends_the_answer_where_plain_decoding_ends(gamma: int) -> None:
     decoder = next(
-        d for d in (tiny_decoder(seed=s, context=10)[0] for s in range(50))
+        d
+        for d in (tiny_decoder(seed=s, context=10)[0] for s in range(50))
         if END not in said(rounds(d))
     )
     plain = said(rounds(decoder))
@@ -154,10 +154,14 @@ def test_exact_match_says_what_plain_sampling_says() -> None:
         assert said(drafted) == plain
 
 
-@pytest.mark.parametrize("sampling", [Sampling(1.0), Sampling(0.7, top_k=3), Sampling(1.3, top_p=0.8)])
+@pytest.mark.parametrize(
+    "sampling", [Sampling(1.0), Sampling(0.7, top_k=3), Sampling(1.3, top_p=0.8)]
+)
 @pytest.mark.parametrize("mode", ["rejection", "exact-match"])
 def test_sampled_answers_have_the_targets_distribution(sampling: Sampling, mode: str) -> None:
-    """All three-token answers of the real loop, against the product of the target's own conditionals."""
+    """All three-token answers of the real loop, against the product of the target's own
+    conditionals.
+    """
     decoder, _ = tiny_decoder(seed=2, vocabulary=5, sharpness=0.8)
     exact = three_token_answers(decoder, sampling)
     drafter, limits = Guessing((1, 3, 4), 9), Limits(max_tokens=3)

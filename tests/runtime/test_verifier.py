@@ -1,4 +1,6 @@
-"""The verifier against the exact distribution: chi-square on small vocabularies, properties on random p and q."""
+"""The verifier against the exact distribution: chi-square on small vocabularies, properties on
+random p and q.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ from xsd_edge.runtime.verifier import (
     RejectionVerifier,
     Verdict,
     residual,
+    verifier_for,
 )
 
 T1 = Sampling(temperature=1.0)
@@ -42,8 +45,7 @@ def emitted(
 ) -> NDArray[np.int64]:
     """How often each token comes first when one token is drafted from q and judged by p."""
     rng, drawing = np.random.default_rng(seed), np.random.default_rng(seed + 1)
-    kind = {"rejection": RejectionVerifier, "exact-match": ExactMatchVerifier}[mode]
-    verifier = kind(T1, rng)
+    verifier = verifier_for(T1, mode, rng)
     logits = np.stack([logits_of(p), logits_of(p)])
     support = np.arange(len(p))
     counts = np.zeros(len(p), np.int64)
@@ -111,7 +113,7 @@ def pairs(draw: st.DrawFn) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         raw = np.array(draw(st.lists(weight, min_size=size, max_size=size)))
         if raw.sum() == 0:
             raw[draw(st.integers(0, size - 1))] = 1.0
-        return raw / raw.sum()
+        return np.asarray(raw / raw.sum(), np.float64)
 
     p = one()
     return p, p if draw(st.booleans()) else one()

@@ -1,7 +1,9 @@
-"""The small networks that draft: event encoder, alignment MLP, event memory, draft head, acceptance predictor.
+"""The small networks that draft: event encoder, alignment MLP, event memory, draft head, acceptance
+predictor.
 
-Each module is exported as one graph; its docstring is the graph's table of inputs and outputs. Batch is
-always 1 on the device. D is the target's hidden size, d the draft head's width, V the draft vocabulary.
+Each module is exported as one graph; its docstring is the graph's table of inputs and outputs.
+Batch is always 1 on the device. D is the target's hidden size, d the draft head's width, V the
+draft vocabulary.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ class EventEncoder(nn.Module):
         x = self.patches(torch.log1p(events)).flatten(2).transpose(1, 2) + self.places
         for block in self.blocks:
             x = block(x)
-        return self.norm(x)  # type: ignore[no-any-return]
+        return self.norm(x)
 
 
 class EncoderBlock(nn.Module):
@@ -54,7 +56,9 @@ class EncoderBlock(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.norm2 = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (_split(part, self.heads) for part in self.qkv(self.norm1(x)).chunk(3, -1))
@@ -79,7 +83,7 @@ class AlignmentMlp(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.net(features)  # type: ignore[no-any-return]
+        return self.net(features)
 
 
 class EventMemory(nn.Module):
@@ -110,16 +114,19 @@ class DraftStep(NamedTuple):
 
 
 class DraftHead(nn.Module):
-    """One Llama-style layer with cross-attention to the events (EAGLE's inputs, DREAM's cross-attention).
+    """One Llama-style layer with cross-attention to the events (EAGLE's inputs, DREAM's cross-
+    attention).
 
-    Row i holds the token at position i+1 and what is known of position i: the target's hidden state where
-    the target has been, else the head's own feature of the row before. It predicts the token at i+2.
+    Row i holds the token at position i+1 and what is known of position i: the target's hidden state
+    where the target has been, else the head's own feature of the row before. It predicts the token
+    at i+2.
 
     in  embedding      [B, m, D] float32, the target's embedding of the row's token
     in  hidden         [B, m, D] float32, the target's hidden state, or zeros
     in  feature        [B, m, d] float32, the head's own feature, or zeros
     in  position       [m] int64, the rows' positions (RoPE)
-    in  past_keys      [B, S, heads, dh] float32, the rows so far, rotated (row-major: a prefix is one block)
+    in  past_keys      [B, S, heads, dh] float32, the rows so far, rotated (row-major: a prefix is
+        one block)
     in  past_values    [B, S, heads, dh] float32
     in  mask           [m, S + m] float32, 0 where a row may look, MASKED elsewhere
     in  memory_keys    [B, heads, E, dh] float32
@@ -183,7 +190,8 @@ class AcceptancePredictor(nn.Module):
 
     in  hidden   [B, D] float32, the target's newest hidden state
     in  aligned  [B, E, D] float32, the clip's event tokens
-    out logits   [B, gamma_max] float32; sigmoid of row i: P(draft i accepted | drafts before it accepted)
+    out logits   [B, gamma_max] float32; sigmoid of row i: P(draft i accepted | drafts before it
+        accepted)
     """
 
     def __init__(self, spec: DrafterSpec, target_width: int) -> None:
@@ -193,11 +201,11 @@ class AcceptancePredictor(nn.Module):
         )
 
     def forward(self, hidden: Tensor, aligned: Tensor) -> Tensor:
-        return self.net(torch.cat([hidden, aligned.mean(1)], -1))  # type: ignore[no-any-return]
+        return self.net(torch.cat([hidden, aligned.mean(1)], -1))
 
 
 class RmsNorm(nn.Module):
-    """Root-mean-square norm in primitive operators: TensorRT 10.3 knows no RMSNormalization node."""
+    """RMS norm in primitive operators: TensorRT 10.3 knows no RMSNormalization node."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

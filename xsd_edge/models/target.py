@@ -1,7 +1,8 @@
-"""The demo target: VideoLLaVA's real architecture around a small tower and SmolLM2, with low-rank updates.
+"""The demo target: VideoLLaVA's real architecture around a small tower and SmolLM2, with low-rank
+updates.
 
-What is trained on top of the base language model (tower, projector, low-rank factors) is stored as one
-safetensors file; `load_target` merges it into plain weights, so that export sees an ordinary
+What is trained on top of the base language model (tower, projector, low-rank factors) is stored as
+one safetensors file; `load_target` merges it into plain weights, so that export sees an ordinary
 `VideoLlavaForConditionalGeneration`.
 """
 

@@ -26,7 +26,8 @@ def run(options: RunOptions) -> None:
         frames = frames_for(source, options)
         if not options.json and frames.kind == "rendered":
             console.say(
-                "No frame camera: the target sees pictures of the events (shape and motion, no colour)."
+                "No frame camera: the target sees pictures of the events, "
+                "that is shape and motion, no colour."
             )
         session = Session(bundle)
         paced = source if source.live or options.fast else Paced(source)
@@ -34,7 +35,9 @@ def run(options: RunOptions) -> None:
         reader = ClipReader(
             paced, clip.duration_us, clip.frames, drop_late=not options.fast or source.live
         )
-        _answer_all(Pipeline(session, reader, source.geometry, frames, options), reader, options, frames)
+        _answer_all(
+            Pipeline(session, reader, source.geometry, frames, options), reader, options, frames
+        )
     finally:
         source.close()
 

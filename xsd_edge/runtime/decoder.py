@@ -1,4 +1,6 @@
-"""The target language model with its KV cache: rows in, logits and hidden states out, rollback by subtraction."""
+"""The target language model with its KV cache: rows in, logits and hidden states out, rollback by
+subtraction.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
 from xsd_edge.bundle import TargetInfo
 from xsd_edge.errors import ContextFullError
-from xsd_edge.runtime.engine import Engine
+from xsd_edge.runtime.engine import Array, Engine
 
 PASS_ROWS = 512  # longest single pass; a longer prefill is cut into several
 LOGIT_ROWS = 64  # most rows of one pass whose logits may be asked for
-# Attention kernels take another path for a single row and round differently there; from two rows on,
-# a row's result does not depend on how many others share its pass. `certify` and the tests check it.
+# Attention kernels take another path for a single row and round differently there; from two rows
+# on, a row's result does not depend on how many others share its pass. `certify` and the tests
+# check it.
 EXACT_ROWS = 2
 
 
@@ -29,8 +31,8 @@ class Forward(NamedTuple):
 class Decoder:
     """One sequence in a preallocated cache.
 
-    The cache is longer than the context by the padding that `--exact` may add, so padding never runs out
-    of room before real tokens do.
+    The cache is longer than the context by the padding that `--exact` may add, so padding never
+    runs out of room before real tokens do.
     """
 
     def __init__(
@@ -63,24 +65,26 @@ class Decoder:
         return self._embedding[np.asarray(tokens, np.int64)].astype(np.float32)
 
     def trim(self, offset: int) -> None:
-        """Forget everything behind the first `offset` tokens; what lies behind is overwritten later."""
+        """Forget everything behind the first `offset` tokens; what lies behind is overwritten
+        later.
+        """
         assert 0 <= offset <= self.offset
         self.offset = offset
 
     def prefill(self, embeddings: NDArray[np.float32]) -> Forward:
-        """Append any number of rows; logits of the last one. [m, D] -> logits [1, V], hidden [<=512, D]"""
+        """Append any number of rows; logits of the last one. [m, D] -> logits [1, V], hidden
+        [<=512, D]
+        """
         for start in range(0, len(embeddings) - PASS_ROWS, PASS_ROWS):
             self.forward(embeddings[start : start + PASS_ROWS], last=0)
         rest = (len(embeddings) - 1) % PASS_ROWS + 1
         return self.forward(embeddings[-rest:], last=1)
 
-    def forward(
-        self, embeddings: NDArray[np.float32], last: int, padded_to: int = 0
-    ) -> Forward:
+    def forward(self, embeddings: NDArray[np.float32], last: int, padded_to: int = 0) -> Forward:
         """One pass over m new rows behind the cache, with logits for the `last` rows of them.
 
-        `padded_to` runs the pass with at least so many rows, the extra ones being copies that the cache
-        forgets: with equal row counts two passes round alike.
+        `padded_to` runs the pass with at least so many rows, the extra ones being copies that the
+        cache forgets: with equal row counts two passes round alike.
 
         Raises:
             ContextFullError: the rows do not fit.
@@ -98,7 +102,7 @@ class Decoder:
         asked = last + (padded - m)
         self._rows[:asked] = np.arange(padded - asked, padded)
         logits = self._logits[:, :asked]
-        feeds = {
+        feeds: dict[str, Array] = {
             "inputs_embeds": inputs,
             "attention_mask": self._attention[:, : self.offset + padded],
             "rows": self._rows[:asked],

@@ -1,4 +1,6 @@
-"""The draft head at run time: its own small cache, catch-up on verified rows, then gamma steps on its own features."""
+"""The draft head at run time: its own small cache, catch-up on verified rows, then gamma steps on
+its own features.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
 from xsd_edge.bundle import DrafterInfo
-from xsd_edge.runtime.engine import Engine
+from xsd_edge.runtime.engine import Array, Engine
 from xsd_edge.runtime.sampling import Sampling, distribution, pick
 from xsd_edge.runtime.verifier import Proposal
 
@@ -34,14 +35,16 @@ class Drafter(Protocol):
         """The target's hidden states [n, D] of new rows, and the token that follows each."""
 
     def propose(self, gamma: int, sampling: Sampling, rng: np.random.Generator) -> Proposal:
-        """Up to `gamma` tokens behind the last observed one; fewer, or none, when the drafter has no room."""
+        """Up to `gamma` tokens behind the last observed one; fewer, or none, when the drafter has
+        no room.
+        """
 
 
 class DraftHead:
     """EAGLE's recurrence (Li et al. 2024, arXiv 2401.15077) on the exported draft head.
 
-    Row i of the cache is (token i+1, the target's hidden state at i). Rows drafted on the head's own
-    features are scratch: the next `propose` overwrites them with verified ones.
+    Row i of the cache is (token i+1, the target's hidden state at i). Rows drafted on the head's
+    own features are scratch: the next `propose` overwrites them with verified ones.
     """
 
     def __init__(
@@ -114,14 +117,16 @@ class DraftHead:
         self._run(past, rows, self._embeddings, self._hidden, self._no_features, mask)
         self._verified, self._pending = past + rows, 0
         self._features[0, 0] = self._features[0, rows - 1]
-        return self._logits[0, rows - 1]
+        last: NDArray[np.float32] = self._logits[0, rows - 1]
+        return last
 
     def _step(self, past: int, token: int) -> NDArray[np.float32]:
         """One drafted row behind `past` rows, on the feature the last row left. [Vd]"""
         self._embeddings[0, 0] = self._embedding[token]
         mask = self._one_row[:, : past + 1]
         self._run(past, 1, self._embeddings, self._no_hidden, self._features, mask)
-        return self._logits[0, 0]
+        only: NDArray[np.float32] = self._logits[0, 0]
+        return only
 
     def _run(
         self,
@@ -133,7 +138,7 @@ class DraftHead:
         mask: NDArray[np.float32],
     ) -> None:
         assert self._memory is not None, "begin() comes before propose()"
-        feeds = {
+        feeds: dict[str, Array] = {
             "embedding": embeddings[:, :rows],
             "hidden": hidden[:, :rows],
             "feature": features[:, :rows],

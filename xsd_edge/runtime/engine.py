@@ -1,4 +1,6 @@
-"""The contract of a loaded network. ONNX Runtime and TensorRT keep it; everything above sees only this."""
+"""The contract of a loaded network. ONNX Runtime and TensorRT keep it; everything above sees only
+this.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,6 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-
 from xsd_edge.bundle import Bundle, TensorSpec
 
 Array: TypeAlias = NDArray[Any]
@@ -22,7 +23,9 @@ class Engine(Protocol):
         """Run once: read `feeds`, write each array of `results`, whose shapes the caller knows."""
 
     def hold(self, pairs: Mapping[str, str], shape: tuple[int, ...], dtype: str) -> None:
-        """Give each (input, output) pair one zeroed buffer of its own that stays between runs: a KV cache."""
+        """Give each (input, output) pair one zeroed buffer of its own that stays between runs: a KV
+        cache.
+        """
 
     def close(self) -> None:
         """Free the network; it cannot run again."""
@@ -35,7 +38,10 @@ class EngineOptions(NamedTuple):
     spinning: bool = True  # idle threads burn cycles to answer faster
 
 
-def open_engine(bundle: Bundle, part: str, options: EngineOptions = EngineOptions()) -> Engine:
+DEFAULT_OPTIONS = EngineOptions()
+
+
+def open_engine(bundle: Bundle, part: str, options: EngineOptions = DEFAULT_OPTIONS) -> Engine:
     """Load one part of a bundle with the back-end its board uses."""
     path: Path = bundle.graph(part)
     from xsd_edge.runtime.onnx_engine import OnnxEngine

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
 from xsd_edge.runtime.decoder import EXACT_ROWS, Decoder
 from xsd_edge.runtime.drafter import Drafter
 from xsd_edge.runtime.planner import Planner
@@ -28,7 +27,9 @@ class Round(NamedTuple):
     draft_s: float
     verify_s: float
     judge_s: float
-    logits: NDArray[np.float32]  # [n, V] that chose the n tokens; a view, good until the next round
+    # What chose the n tokens. Views, good until the next round.
+    logits: NDArray[np.float32]  # [n, V]
+    hidden: NDArray[np.float32]  # [n, D]
 
 
 class Prefilled(NamedTuple):
@@ -59,8 +60,9 @@ def generate(
 ) -> Iterator[Round]:
     """Answer from a prefilled prompt; without a drafter this is plain decoding of the same target.
 
-    The cache ends up holding the prompt and all emitted tokens but the last. `rng` draws the drafts; the
-    verifier has its own generator, so that what is accepted never depends on how drafts were drawn.
+    The cache ends up holding the prompt and all emitted tokens but the last. `rng` draws the
+    drafts; the verifier has its own generator, so that what is accepted never depends on how drafts
+    were drawn.
     """
     info = decoder.info
     forbidden = np.array(info.masked_tokens, np.int64)
@@ -70,7 +72,8 @@ def generate(
     mask(start.logits, forbidden)
     began = perf_counter()
     first = verifier.judge(start.logits, NOTHING).token
-    yield Round((first,), 0, 0, 0.0, 0.0, perf_counter() - began, start.logits)
+    spent = perf_counter() - began
+    yield Round((first,), 0, 0, 0.0, 0.0, spent, start.logits, start.hidden[-1:])
     token, emitted, hidden = first, 1, start.hidden
     following: Sequence[int] = (*start.question[1:], first)
     while token not in info.end_tokens and emitted < limits.max_tokens and decoder.room > 0:
@@ -107,6 +110,7 @@ def generate(
             judging - verifying,
             ended - judging,
             logits[: len(said)],
+            hidden[: len(said)],
         )
 
 
@@ -118,6 +122,8 @@ def _until_end(tokens: tuple[int, ...], ends: tuple[int, ...]) -> tuple[int, ...
 
 
 def margin(logits: NDArray[np.float32]) -> float:
-    """How far the best logit of a row is above the second: where it is small, rounding can flip a greedy token."""
+    """How far the best logit of a row is above the second: where it is small, rounding can flip a
+    greedy token.
+    """
     second, best = np.partition(logits, -2)[-2:]
     return float(best - second)

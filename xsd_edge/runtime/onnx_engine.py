@@ -7,15 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-
 from xsd_edge.errors import BundleError
-from xsd_edge.runtime.engine import Array, Arrays, EngineOptions
+from xsd_edge.runtime.engine import DEFAULT_OPTIONS, Array, Arrays, EngineOptions
 
 
 class OnnxEngine:
     """One session with I/O binding: nothing is copied in or out, caches stay where they are."""
 
-    def __init__(self, path: Path, options: EngineOptions = EngineOptions()) -> None:
+    def __init__(self, path: Path, options: EngineOptions = DEFAULT_OPTIONS) -> None:
         settings = ort.SessionOptions()
         settings.intra_op_num_threads = options.threads
         settings.log_severity_level = 3

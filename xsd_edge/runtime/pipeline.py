@@ -1,4 +1,6 @@
-"""From slices of the event stream to answers: frames are prefilled as they come, questions when the clip ends."""
+"""From slices of the event stream to answers: frames are prefilled as they come, questions when the
+clip ends.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,6 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 import numpy as np
-
 from xsd_edge.events.clips import ClipReader, Slice
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.runtime.drafter import EventMemory
@@ -40,7 +41,9 @@ class Decoding:
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """Where greedy speculative and plain decoding part ways, and how close the plain run's choice was."""
+    """Where greedy speculative and plain decoding part ways, and how close the plain run's choice
+    was.
+    """
 
     position: int
     margin: float  # top-2 logit margin of plain decoding there
@@ -67,7 +70,11 @@ class Pipeline:
     """Answers every question about every clip that a reader delivers."""
 
     def __init__(
-        self, session: Session, reader: ClipReader, geometry: Geometry, frames: FrameSource,
+        self,
+        session: Session,
+        reader: ClipReader,
+        geometry: Geometry,
+        frames: FrameSource,
         options: RunOptions,
     ) -> None:
         self._session, self._reader, self._frames = session, reader, frames
@@ -109,14 +116,25 @@ class Pipeline:
             if self._options.compare_plain:
                 plain, mismatch = self._compare(prefilled, seed, decoding)
             yield Answer(
-                first.clip, first.t0_us, last.t1_us, question, self._session.text(decoding.tokens),
-                decoding, plain, mismatch, len(events),
-                sum(s.events_dropped for s in slices), stages,
+                first.clip,
+                first.t0_us,
+                last.t1_us,
+                question,
+                self._session.text(decoding.tokens),
+                decoding,
+                plain,
+                mismatch,
+                len(events),
+                sum(s.events_dropped for s in slices),
+                stages,
             )
             possible_since = perf_counter()  # a further question could not begin before
 
     def _decode(
-        self, start: Prefilled, seed: np.random.SeedSequence, memory: EventMemory | None,
+        self,
+        start: Prefilled,
+        seed: np.random.SeedSequence,
+        memory: EventMemory | None,
         possible_since: float,
     ) -> Decoding:
         decoding = Decoding()
@@ -138,7 +156,9 @@ class Pipeline:
     def _rounds(
         self, start: Prefilled, seed: np.random.SeedSequence, memory: EventMemory | None
     ) -> Iterator[Round]:
-        """Speculative rounds, or plain ones without a memory; the same seed gives the same verifier stream."""
+        """Speculative rounds, or plain ones without a memory; the same seed gives the same verifier
+        stream.
+        """
         judging, drawing = (np.random.default_rng(s) for s in _spawned(seed))
         verifier = verifier_for(self._sampling, self._options.mode, judging)
         drafter, planner = None, None

@@ -8,7 +8,6 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
 from xsd_edge.runtime.decoder import EXACT_ROWS, Decoder
 from xsd_edge.runtime.drafter import Drafter, EventMemory
 from xsd_edge.runtime.engine import Engine
@@ -52,10 +51,11 @@ class FixedPlanner:
 
 
 class AdaptivePlanner:
-    """Maximises expected tokens per cost: E(gamma) / (gamma c + v(gamma + 1)) over gamma in 0..gamma_max.
+    """Maximises expected tokens per cost: E(gamma) / (gamma c + v(gamma + 1)) over gamma in
+    0..gamma_max.
 
-    E(gamma) = 1 + sum over i <= gamma of P(first i drafts accepted), from the acceptance predictor. The
-    choice falls before anything is drafted, so it cannot bias the output.
+    E(gamma) = 1 + sum over i <= gamma of P(first i drafts accepted), from the acceptance predictor.
+    The choice falls before anything is drafted, so it cannot bias the output.
     """
 
     def __init__(self, predictor: Engine, gamma_max: int, costs: Costs) -> None:
@@ -82,7 +82,9 @@ def best_gamma(acceptance: NDArray[np.float64], costs: Costs) -> int:
 
 
 def measure_costs(decoder: Decoder, drafter: Drafter, gamma_max: int) -> Costs:
-    """Time passes of 1..gamma_max+1 rows and a draft step, on this machine, where the cache now stands."""
+    """Time passes of 1..gamma_max+1 rows and a draft step, on this machine, where the cache now
+    stands.
+    """
     start = decoder.offset
     row = decoder.embed([0])
 

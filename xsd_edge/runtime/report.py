@@ -1,4 +1,6 @@
-"""What `run` says about each answer and about the whole run: dictionaries for --json, lines for people."""
+"""What `run` says about each answer and about the whole run: dictionaries for --json, lines for
+people.
+"""
 
 from __future__ import annotations
 

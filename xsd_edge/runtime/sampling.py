@@ -1,4 +1,5 @@
-"""From logits to the distribution that is sampled: temperature, top-k, top-p, masked tokens, in fp32.
+"""From logits to the distribution that is sampled: temperature, top-k, top-p, masked tokens, in
+fp32.
 
 The target's p and the drafter's q go through the same functions, as losslessness demands.
 """
@@ -29,8 +30,8 @@ class Sampling:
 def distribution(logits: NDArray[np.float32], sampling: Sampling) -> Probabilities:
     """The distribution sampled from, for one row of logits. [V] -> [V], sums to 1.
 
-    Order as in transformers: temperature, top-k, top-p (smallest set whose mass reaches top_p; Holtzman
-    et al. 2020, arXiv 1904.09751). Ties at the top-k border are all kept.
+    Order as in transformers: temperature, top-k, top-p (smallest set whose mass reaches top_p;
+    Holtzman et al. 2020, arXiv 1904.09751). Ties at the top-k border are all kept.
     """
     assert not sampling.greedy
     scaled = logits / np.float32(sampling.temperature)
@@ -41,7 +42,7 @@ def distribution(logits: NDArray[np.float32], sampling: Sampling) -> Probabiliti
     probabilities /= probabilities.sum(dtype=np.float64)
     if sampling.top_p < 1.0:
         probabilities = _nucleus(probabilities, sampling.top_p)
-    return probabilities.astype(np.float32)
+    return np.asarray(probabilities, np.float32)
 
 
 def _nucleus(probabilities: NDArray[np.float32], top_p: float) -> NDArray[np.float32]:
@@ -53,7 +54,7 @@ def _nucleus(probabilities: NDArray[np.float32], top_p: float) -> NDArray[np.flo
 
 
 def pick(weights: NDArray[np.float32], uniform: float) -> int:
-    """The index that `uniform` in [0, 1) selects from unnormalised weights, by inverse CDF in fp64."""
+    """The index that `uniform` in [0, 1) selects from unnormalised weights: inverse CDF, fp64."""
     mass = np.cumsum(weights, dtype=np.float64)
     assert mass[-1] > 0
     # 'right' never selects an index of zero weight: it finds the first mass above the point.

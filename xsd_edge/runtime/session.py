@@ -1,18 +1,17 @@
-"""A loaded bundle: every engine, the tokenizer, and the state of the clip that is being looked at."""
+"""A loaded bundle: every engine, the tokenizer, and the state of the clip being looked at."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-
 from xsd_edge.bundle import Bundle
 from xsd_edge.errors import BundleError
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.events.representation import count_bins
 from xsd_edge.runtime.decoder import EXACT_ROWS, Decoder
 from xsd_edge.runtime.drafter import DraftHead, EventMemory
-from xsd_edge.runtime.engine import EngineOptions, allocate, open_engine
+from xsd_edge.runtime.engine import DEFAULT_OPTIONS, EngineOptions, allocate, open_engine
 from xsd_edge.runtime.loop import Prefilled
 from xsd_edge.runtime.stages import Stages
 from xsd_edge.video.preprocess import pixels
@@ -21,11 +20,11 @@ from xsd_edge.video.preprocess import pixels
 class Session:
     """One camera's conversation with the target.
 
-    The prompt before the frames stays in the cache for ever, the frames stay while further questions
-    about the same clip are asked; each frame is prefilled the moment it arrives.
+    The prompt before the frames stays in the cache for ever, the frames stay while further
+    questions about the same clip are asked; each frame is prefilled the moment it arrives.
     """
 
-    def __init__(self, bundle: Bundle, options: EngineOptions = EngineOptions()) -> None:
+    def __init__(self, bundle: Bundle, options: EngineOptions = DEFAULT_OPTIONS) -> None:
         manifest = bundle.manifest
         self.manifest, self.stages = manifest, Stages()
         self.tokenizer = Tokenizer.from_file(str(bundle.named("tokenizer")))

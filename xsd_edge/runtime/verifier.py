@@ -1,9 +1,10 @@
 """The lossless verifier: decides which drafted tokens stand, and which token follows them.
 
 Two rules keep the target's distribution exactly (docs/lossless.md has the proofs):
-rejection sampling (Leviathan et al. 2023, arXiv 2211.17192; Chen et al. 2023, arXiv 2302.01318) accepts
-x ~ q with min(1, p(x) / q(x)) and else draws from max(0, p - q) / Z; exact match draws y ~ p and goes on
-while y is the draft, which reproduces the plain token stream with a shared random generator.
+rejection sampling (Leviathan et al. 2023, arXiv 2211.17192; Chen et al. 2023, arXiv 2302.01318)
+accepts x ~ q with min(1, p(x) / q(x)) and else draws from max(0, p - q) / Z; exact match draws y ~
+p and goes on while y is the draft, which reproduces the plain token stream with a shared random
+generator.
 """
 
 from __future__ import annotations
@@ -13,15 +14,14 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
 from xsd_edge.runtime.sampling import Probabilities, Sampling, distribution, pick
 
 
 class Proposal(NamedTuple):
     """g drafted tokens, and the distribution each was drawn from.
 
-    `weights[i, j]` is q of token `support[j]` at position i, zero outside the support. Without weights the
-    tokens are a deterministic proposal: q is a point mass on each.
+    `weights[i, j]` is q of token `support[j]` at position i, zero outside the support. Without
+    weights the tokens are a deterministic proposal: q is a point mass on each.
     """
 
     tokens: tuple[int, ...]
@@ -40,7 +40,9 @@ class Verifier(Protocol):
     """Judges a proposal by the target's logits at its g + 1 rows."""
 
     def judge(self, logits: NDArray[np.float32], proposal: Proposal) -> Verdict:
-        """`logits[i]` [V] predicts what stands at drafted position i; the last row what follows them all."""
+        """`logits[i]` [V] predicts what stands at drafted position i; the last row what follows
+        them all.
+        """
 
 
 class GreedyVerifier:
@@ -75,7 +77,9 @@ class RejectionVerifier:
 
 @dataclass
 class ExactMatchVerifier:
-    """Draws from the target and keeps drafts that agree: one uniform per emitted token, as plain decoding."""
+    """Draws from the target and keeps drafts that agree: one uniform per emitted token, as plain
+    decoding.
+    """
 
     sampling: Sampling
     rng: np.random.Generator
@@ -110,8 +114,8 @@ def _drawn_from(proposal: Proposal, position: int, drafted: int) -> Drawn:
 def residual(p: Probabilities, q: Drawn) -> Probabilities:
     """max(0, p - q), unnormalised. [V]
 
-    Its mass is P(reject), so a rejection at zero mass can only come from rounding (p = q to the last bit);
-    then p itself is the limit distribution.
+    Its mass is P(reject), so a rejection at zero mass can only come from rounding (p = q to the
+    last bit); then p itself is the limit distribution.
     """
     left = p.copy()
     left[q.tokens] -= q.weights
@@ -123,4 +127,6 @@ def verifier_for(sampling: Sampling, mode: str, rng: np.random.Generator) -> Ver
     """`mode` is "rejection" or "exact-match"; greedy decoding needs neither."""
     if sampling.greedy:
         return GreedyVerifier()
-    return {"rejection": RejectionVerifier, "exact-match": ExactMatchVerifier}[mode](sampling, rng)
+    if mode == "exact-match":
+        return ExactMatchVerifier(sampling, rng)
+    return RejectionVerifier(sampling, rng)

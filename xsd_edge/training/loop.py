@@ -20,7 +20,9 @@ B = TypeVar("B")
 CHECKPOINT_SECONDS = 120
 
 
-def save_atomically(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+def save_atomically(
+    tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None
+) -> None:
     """Write safetensors beside `path`, then rename: a reader sees the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
@@ -58,7 +60,9 @@ class Phase:
         loss_of: Callable[[B], tuple[Tensor, dict[str, float]]],
         state: dict[str, nn.Module] | None = None,
     ) -> None:
-        """Minimise `loss_of` over `steps` batches; the learning rates of `groups` are the cycle's peaks."""
+        """Minimise `loss_of` over `steps` batches; the learning rates of `groups` are the cycle's
+        peaks.
+        """
         modules = self.modules | (state or {})
         groups = [{**g, "params": list(g["params"])} for g in groups]
         optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
@@ -75,7 +79,7 @@ class Phase:
             for step in range(first, steps):
                 loss, values = loss_of(next(batches))
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+                loss.backward()
                 nn.utils.clip_grad_norm_(parameters, 1.0)
                 optimizer.step()
                 schedule.step()
@@ -88,7 +92,9 @@ class Phase:
                     saved = time.monotonic()
         self._save(modules, optimizer, steps)
 
-    def _save(self, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer, step: int) -> None:
+    def _save(
+        self, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer, step: int
+    ) -> None:
         tensors = {
             f"module.{name}.{key}": value
             for name, module in modules.items()
@@ -111,7 +117,7 @@ class Phase:
             return 0
         from safetensors import safe_open
 
-        with safe_open(str(self.checkpoint), "pt") as archive:  # type: ignore[no-untyped-call]
+        with safe_open(str(self.checkpoint), "pt") as archive:
             step = int(archive.metadata()["step"])
         tensors = load_file(str(self.checkpoint))
         with torch.no_grad():

@@ -1,8 +1,8 @@
 """The paired world: one scene of coloured shapes, seen by a frame camera and by an event camera.
 
-A scene is drawn from a seed alone. Frames carry shape, colour, size and place; events (made from the
-same scene by `xsd_edge.events.simulator`) carry shape and motion, but neither colour nor what stands still.
-Seeds below `HELD_OUT` are for training, the others are never trained on.
+A scene is drawn from a seed alone. Frames carry shape, colour, size and place; events (made from
+the same scene by `xsd_edge.events.simulator`) carry shape and motion, but neither colour nor what
+stands still. Seeds below `HELD_OUT` are for training, the others are never trained on.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class QuestionAnswer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """One object: what it is, where its centre is at the clip's start, how it moves (`direction` None: still)."""
+    """One object: what it is, where its centre is at the clip's start, how it moves (`direction`
+    None: still).
+    """
 
     shape: str
     colour: str
@@ -158,7 +160,9 @@ class Scene:
         return np.asarray(frames, np.float32)
 
     def frames(self) -> NDArray[np.uint8]:
-        """What the frame camera delivers: 8 noisy RGB frames, the last at the clip's end. [8, 64, 64, 3]."""
+        """What the frame camera delivers: 8 noisy RGB frames, the last at the clip's end. [8, 64,
+        64, 3].
+        """
         rng = np.random.default_rng((self.seed, 1))
         clean = self.render(frame_phases())
         noisy = clean + rng.normal(0, 4, clean.shape).astype(np.float32)
@@ -166,7 +170,9 @@ class Scene:
 
 
 def frame_phases() -> NDArray[np.float64]:
-    """When each frame is taken: a frame closes the interval it ends, so the last is at the clip's end."""
+    """When each frame is taken: a frame closes the interval it ends, so the last is at the clip's
+    end.
+    """
     return np.arange(1, FRAMES + 1) / FRAMES
 
 
@@ -196,7 +202,9 @@ def _apart(a: Thing, b: Thing) -> bool:
 def _coverage(
     shape: str, dx: NDArray[np.float32], dy: NDArray[np.float32], radius: float
 ) -> NDArray[np.float32]:
-    """Share of each pixel that a shape covers, from its signed distance (one pixel of anti-aliasing)."""
+    """Share of each pixel that a shape covers, from its signed distance (one pixel of anti-
+    aliasing).
+    """
     if shape == "circle":
         distance = np.hypot(dx, dy) - radius
     elif shape == "square":

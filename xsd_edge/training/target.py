@@ -1,7 +1,9 @@
 """Trains the demo target in three phases: see patches, name patches, then talk about clips.
 
-1. tower: each patch of a still frame says whether a thing's centre is in it, and which (shape, colour, size).
-2. projector: each patch token is regressed onto the language model's own embeddings of the words for it.
+1. tower: each patch of a still frame says whether a thing's centre is in it, and which (shape,
+   colour, size).
+2. projector: each patch token is regressed onto the language model's own embeddings of the words
+   for it.
    Without this phase the language model learns the captions' grammar but never looks at the frames.
 3. language: low-rank updates, on several questions per clip that share one visual prefix.
 """
@@ -86,16 +88,16 @@ def patch_batches(recipe: Recipe, size: int, first_seed: int) -> Iterator[PatchB
                 offsets[row, at] = centre - (column, line)
         present, shape, colour, big = torch.from_numpy(labels)
         pixels = normalized(images, recipe)
-        yield PatchBatch(
-            pixels, present.bool(), shape, colour, big, torch.from_numpy(offsets)
-        )
+        yield PatchBatch(pixels, present.bool(), shape, colour, big, torch.from_numpy(offsets))
 
 
 def patch_features(model: VideoLlavaForConditionalGeneration, pixels: Tensor) -> Tensor:
-    """The tower's second-last layer, CLS first, as VideoLLaVA reads it. [B, 3, H, W] -> [B, 1+P, D]."""
+    """The tower's second-last layer, CLS first, as VideoLLaVA reads it. [B, 3, H, W] -> [B, 1+P,
+    D].
+    """
     hidden = model.model.video_tower(pixels, output_hidden_states=True).hidden_states
     assert hidden is not None
-    return hidden[-2]  # type: ignore[no-any-return]  # transformers is untyped here
+    return hidden[-2]
 
 
 def train_tower(model: VideoLlavaForConditionalGeneration, recipe: Recipe, phase: Phase) -> None:
@@ -122,7 +124,9 @@ def train_tower(model: VideoLlavaForConditionalGeneration, recipe: Recipe, phase
     phase.run(groups, spec.tower_steps, batches, loss_of, state={"probe": probe})
 
 
-def word_embedding(model: VideoLlavaForConditionalGeneration, words: Tokenizer, text: str) -> Tensor:
+def word_embedding(
+    model: VideoLlavaForConditionalGeneration, words: Tokenizer, text: str
+) -> Tensor:
     """Mean input embedding of a word's tokens (with its leading space). [D]"""
     table = model.model.language_model.get_input_embeddings().weight
     return table[words.encode(f" {text}").ids].float().mean(0).detach()
@@ -140,7 +144,10 @@ def train_projector(
 
     shapes, colours = table(scenes.SHAPES), table(tuple(scenes.COLOURS))
     sizes = table(tuple(scenes.SIZES))
-    columns, rows = table(("one", "two", "three", "four")), table(("top", "upper", "lower", "bottom"))
+    columns, rows = (
+        table(("one", "two", "three", "four")),
+        table(("top", "upper", "lower", "bottom")),
+    )
     place = (rows[:, None] + columns[None, :]).flatten(0, 1)  # [P, D]
     nothing = word_embedding(model, words, "nothing")
     batches = patch_batches(recipe, spec.projector_batch, first_seed=200_000)
@@ -167,7 +174,9 @@ def train_projector(
 
 @dataclass(frozen=True, slots=True)
 class ClipBatch:
-    """B clips, each one visual prefix followed by several question-answer branches that cannot see each other."""
+    """B clips, each one visual prefix followed by several question-answer branches that cannot see
+    each other.
+    """
 
     pixels: Tensor  # [B, 8, 3, 64, 64]
     tokens: Tensor  # [B, L] of the branches
@@ -179,15 +188,19 @@ class ClipBatch:
 def encode_exchange(
     words: Tokenizer, recipe: Recipe, question: str, answer: str, end: int
 ) -> tuple[list[int], list[int]]:
-    """Token ids after the visual tokens, and labels shifted so that labels[i] is what follows ids[i]."""
+    """Token ids after the visual tokens, and labels shifted so that labels[i] is what follows
+    ids[i].
+    """
     asked = words.encode(recipe.target.prompt.split("<video>")[1].format(question=question)).ids
     said = [*words.encode(f" {answer}").ids, end]
     ids = [*asked, *said[:-1]]
     return ids, [IGNORED] * (len(asked) - 1) + said
 
 
-def clip_batches(recipe: Recipe, words: Tokenizer, end: int, first_seed: int) -> Iterator[ClipBatch]:
-    """Endless training batches: the caption and `questions` others per clip, lengths padded to 32s."""
+def clip_batches(
+    recipe: Recipe, words: Tokenizer, end: int, first_seed: int
+) -> Iterator[ClipBatch]:
+    """Endless batches: the caption and `questions` others per clip, lengths padded to 32s."""
     spec, seed = recipe.target_training, first_seed
     while True:
         rows: list[tuple[list[int], list[int], list[int], list[int]]] = []
@@ -199,9 +212,14 @@ def clip_batches(recipe: Recipe, words: Tokenizer, end: int, first_seed: int) ->
             frames[row] = scene.frames()
             asked = scene.exchanges()
             others = rng.choice(len(asked) - 1, min(spec.questions, len(asked) - 1), replace=False)
-            ids, labels, branch, depth = [], [], [], []
+            ids: list[int] = []
+            labels: list[int] = []
+            branch: list[int] = []
+            depth: list[int] = []
             for number, pick in enumerate([0, *(int(o) + 1 for o in others)], 1):
-                i, label = encode_exchange(words, recipe, asked[pick].question, asked[pick].answer, end)
+                i, label = encode_exchange(
+                    words, recipe, asked[pick].question, asked[pick].answer, end
+                )
                 ids += i
                 labels += label
                 branch += [number] * len(i)
@@ -224,7 +242,9 @@ def visual_tokens(model: VideoLlavaForConditionalGeneration, pixels: Tensor) -> 
 
 
 def branch_mask(branch: Tensor, depth: Tensor, prefix: int) -> Tensor:
-    """Who sees whom: the prefix is causal, a branch sees the prefix and its own past. [B, 1, S, S] additive."""
+    """Who sees whom: the prefix is causal, a branch sees the prefix and its own past. [B, 1, S, S]
+    additive.
+    """
     batch, length = branch.shape
     own = branch[:, :, None] == branch[:, None, :]
     past = depth[:, :, None] >= depth[:, None, :]
@@ -269,7 +289,9 @@ def train_language(
     for module in model.modules():
         if isinstance(module, LowRankLinear):
             module.a.data, module.b.data = module.a.data.float(), module.b.data.float()
-    trainable(model, when=lambda n: "video_tower" in n or "projector" in n or n.endswith((".a", ".b")))
+    trainable(
+        model, when=lambda n: "video_tower" in n or "projector" in n or n.endswith((".a", ".b"))
+    )
     factors = [p for p in model.parameters() if id(p) in low_rank]
     vision = [p for p in model.parameters() if p.requires_grad and id(p) not in low_rank]
     before = words.encode(recipe.target.prompt.split("<video>")[0]).ids
@@ -280,7 +302,8 @@ def train_language(
         hidden = answer_states(model, batch, before)
         at = batch.labels != IGNORED
         wanted = batch.labels[at]
-        # A softmax over the batch's own words and random others: the full table costs a third of the step.
+        # A softmax over the batch's own words and random others: the full table costs a third of
+        # the step.
         drawn = torch.from_numpy(negatives.integers(0, len(table), NEGATIVES))
         shown, where = torch.unique(torch.cat([wanted, drawn]), return_inverse=True)
         logits = F.linear(hidden[at], table[shown]).float()

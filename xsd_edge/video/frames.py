@@ -1,4 +1,6 @@
-"""Where the target's frames come from: the recording's own, a video file, or the event stream itself."""
+"""Where the target's frames come from: the recording's own, a video file, or the event stream
+itself.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ class TrackFrames:
     def at(self, slice_: Slice) -> Image:
         # An exposure that ends exactly with the slice belongs to it.
         index = int(np.searchsorted(self._track.t_us, slice_.t1_us, side="right")) - 1
-        return self._track.images[max(index, 0)]
+        image: Image = self._track.images[max(index, 0)]
+        return image
 
 
 class VideoFrames:
@@ -51,7 +54,9 @@ class VideoFrames:
             self._container = av.open(str(path))
             self._stream = self._container.streams.video[0]
         except (av.FFmpegError, OSError, IndexError) as error:
-            raise SourceError(f"cannot read video {path}: {error}; give a file with a video stream") from error
+            raise SourceError(
+                f"cannot read video {path}: {error}; give a file with a video stream"
+            ) from error
         self._decoded = self._container.decode(self._stream)
         self._path = path
         self._origin_us: int | None = None
@@ -73,14 +78,20 @@ class VideoFrames:
         try:
             frame = next(self._decoded, None)
         except av.FFmpegError as error:
-            raise SourceError(f"{self._path} is damaged: {error}; cut it before the damage") from error
+            raise SourceError(
+                f"{self._path} is damaged: {error}; cut it before the damage"
+            ) from error
         if frame is None:
             return None
-        return round((frame.time or 0.0) * 1e6), frame.to_ndarray(format="rgb24")
+        return round((frame.time or 0.0) * 1e6), np.asarray(
+            frame.to_ndarray(format="rgb24"), np.uint8
+        )
 
 
 class RenderedFrames:
-    """No frame camera: pictures of the events themselves. The target then sees shape and motion only."""
+    """No frame camera: pictures of the events themselves. The target then sees shape and motion
+    only.
+    """
 
     kind = "rendered"
 

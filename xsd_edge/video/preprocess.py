@@ -1,4 +1,6 @@
-"""From a camera's RGB frame to the vision tower's pixels: resize, centre crop, normalise; numpy only."""
+"""From a camera's RGB frame to the vision tower's pixels: resize, centre crop, normalise; numpy
+only.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ BICUBIC = -0.5  # the cubic's parameter in Pillow, and so in CLIP's preprocessin
 
 
 def pixels(frame: NDArray[np.uint8], clip: ClipInfo) -> NDArray[np.float32]:
-    """Shortest edge to the tower's side, centre crop, mean and deviation. [H, W, 3] -> [1, 3, S, S]"""
+    """Shortest edge to the tower's side, centre crop, normalised. [H, W, 3] -> [1, 3, S, S]"""
     side = clip.image_side
     height, width = frame.shape[:2]
     if (height, width) != (side, side):
@@ -22,13 +24,14 @@ def pixels(frame: NDArray[np.uint8], clip: ClipInfo) -> NDArray[np.float32]:
         frame = resize(frame, tall, wide)
         top, left = (tall - side) // 2, (wide - side) // 2
         frame = frame[top : top + side, left : left + side]
-    mean, std = np.float32(clip.image_mean), np.float32(clip.image_std)
+    mean, std = (np.array(v, np.float32) for v in (clip.image_mean, clip.image_std))
     normal = (frame / np.float32(255) - mean) / std
     return np.ascontiguousarray(np.moveaxis(normal, -1, 0)[None], np.float32)
 
 
 def resize(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Bicubic with the support widened when shrinking, as Pillow does. [H, W, 3] -> [height, width, 3]
+    """Bicubic with the support widened when shrinking, as Pillow does. [H, W, 3] -> [height, width,
+    3]
 
     Pillow rounds to bytes after the horizontal and again after the vertical pass; so does this.
     """
@@ -37,7 +40,7 @@ def resize(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
 
 
 def _rounded(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return np.clip(np.floor(values + np.float32(0.5)), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.floor(values + np.float32(0.5)), 0, 255), np.uint8)
 
 
 @lru_cache(maxsize=8)
@@ -52,7 +55,7 @@ def _weights(size: int, wanted: int) -> NDArray[np.float32]:
     distance = np.abs(columns + 0.5 - centres[:, None]) / max(scale, 1.0)
     inside = (columns >= first[:, None]) & (columns < last[:, None])
     weights = np.where(inside, _cubic(distance), 0.0)
-    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
 
 
 def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
