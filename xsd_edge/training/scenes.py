@@ -34,7 +34,11 @@ DIRECTIONS = {
     "downwards": (0.0, 1.0),
 }
 SPEEDS = {"slowly": 15.0, "quickly": 34.0}  # pixels a clip
-NUMBERS = ("No", "One", "Two", "Three")
+NUMBERS = ("None", "One", "Two", "Three")
+# Places are named as on a map, "C three": a letter for the row from the top, a number for the column.
+ROWS = ("A", "B", "C", "D", "E", "F", "G", "H")
+COLUMNS = ("one", "two", "three", "four", "five", "six", "seven", "eight")
+SQUARE = SIDE / len(ROWS)
 
 DESCRIBE = "Describe the scene."
 
@@ -73,6 +77,16 @@ class Thing:
         """Where the centre is at `phase` (0 = clip start, 1 = clip end)."""
         vx, vy = self.velocity
         return self.x + vx * phase, self.y + vy * phase
+
+    def square(self, phase: float) -> tuple[int, int]:
+        """Row and column of the map square that the centre is in."""
+        x, y = self.centre(phase)
+        return int(y // SQUARE), int(x // SQUARE)
+
+    def place(self, phase: float) -> str:
+        """The name of that square."""
+        row, column = self.square(phase)
+        return f"{ROWS[row]} {COLUMNS[column]}"
 
     @property
     def name(self) -> str:
@@ -133,6 +147,9 @@ class Scene:
         ]
         for thing in self.things:
             way = f"It moves {thing.direction}." if thing.direction else "It stays still."
+            for kind, phase in (("first", frame_phases()[0]), ("last", frame_phases()[-1])):
+                question = f"Where is the {thing.shape} at {kind}?"
+                found.append(QuestionAnswer("where", question, f"{thing.place(float(phase))}."))
             found.append(
                 QuestionAnswer("direction", f"Which way does the {thing.shape} move?", way)
             )

@@ -50,6 +50,7 @@ class PatchBatch:
     colour: Tensor  # [B, P]
     size: Tensor  # [B, P]
     offset: Tensor  # [B, P, 2] of the centre in its patch, 0..1
+    square: Tensor  # [B, P, 2] row and column on the map: the centre's, or the patch's first
 
 
 def normalized(frames: NDArray[np.uint8], recipe: Recipe) -> Tensor:
@@ -68,6 +69,8 @@ def patch_batches(recipe: Recipe, size: int, first_seed: int) -> Iterator[PatchB
         images = np.empty((size, scenes.SIDE, scenes.SIDE, 3), np.uint8)
         labels = np.zeros((4, size, grid * grid), np.int64)  # present, shape, colour, size
         offsets = np.zeros((size, grid * grid, 2), np.float32)
+        corners = np.stack(np.divmod(np.arange(grid * grid), grid), -1) * patch
+        squares = np.repeat((corners // scenes.SQUARE).astype(np.int64)[None], size, 0)
         for row in range(size):
             scene = scenes.Scene.from_seed(seed % scenes.HELD_OUT)
             rng = np.random.default_rng((seed, 2))
@@ -86,9 +89,11 @@ def patch_batches(recipe: Recipe, size: int, first_seed: int) -> Iterator[PatchB
                     sizes.index(thing.size),
                 )
                 offsets[row, at] = centre - (column, line)
+                squares[row, at] = thing.square(phase)
         present, shape, colour, big = torch.from_numpy(labels)
+        where = (torch.from_numpy(offsets), torch.from_numpy(squares))
         pixels = normalized(images, recipe)
-        yield PatchBatch(pixels, present.bool(), shape, colour, big, torch.from_numpy(offsets))
+        yield PatchBatch(pixels, present.bool(), shape, colour, big, *where)
 
 
 def patch_features(model: VideoLlavaForConditionalGeneration, pixels: Tensor) -> Tensor:
@@ -144,11 +149,7 @@ def train_projector(
 
     shapes, colours = table(scenes.SHAPES), table(tuple(scenes.COLOURS))
     sizes = table(tuple(scenes.SIZES))
-    columns, rows = (
-        table(("one", "two", "three", "four")),
-        table(("top", "upper", "lower", "bottom")),
-    )
-    place = (rows[:, None] + columns[None, :]).flatten(0, 1)  # [P, D]
+    rows, columns = table(scenes.ROWS), table(scenes.COLUMNS)
     nothing = word_embedding(model, words, "nothing")
     batches = patch_batches(recipe, spec.projector_batch, first_seed=200_000)
 
@@ -156,6 +157,7 @@ def train_projector(
         with torch.autocast("cpu", torch.bfloat16):
             tokens = model.model.multi_modal_projector(patch_features(model, batch.pixels))
         thing = shapes[batch.shape] + colours[batch.colour] + sizes[batch.size]
+        place = rows[batch.square[..., 0]] + columns[batch.square[..., 1]]
         wanted = torch.where(batch.present[..., None], thing, nothing) + place
         wanted = wanted / 3
         error = (tokens.float()[:, 1:] - wanted).square().sum(-1) / wanted.square().sum(-1)
