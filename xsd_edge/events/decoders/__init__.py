@@ -1,0 +1,1 @@
+"""Decoders: bytes of one format to events, one file each."""
