@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from xsd_edge.errors import TrainingError
 
 B = TypeVar("B")
-CHECKPOINT_SECONDS = 120
 
 
 def save_atomically(
@@ -47,6 +48,7 @@ class Phase:
     report: Callable[[str, int, int, dict[str, float]], None] = field(
         default=lambda name, step, steps, values: None
     )
+    save_every_s: float = 120.0
 
     @property
     def checkpoint(self) -> Path:
@@ -87,7 +89,7 @@ class Phase:
                 lines.write(json.dumps({"step": step, **values}) + "\n")
                 lines.flush()
                 self.report(self.name, step + 1, steps, values)
-                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                if time.monotonic() - saved > self.save_every_s:
                     self._save(modules, optimizer, step + 1)
                     saved = time.monotonic()
         self._save(modules, optimizer, steps)
@@ -115,8 +117,6 @@ class Phase:
         """Load the newest checkpoint, if there is one; returns the step to go on from."""
         if not self.checkpoint.exists():
             return 0
-        from safetensors import safe_open
-
         with safe_open(str(self.checkpoint), "pt") as archive:
             step = int(archive.metadata()["step"])
         tensors = load_file(str(self.checkpoint))
@@ -133,6 +133,8 @@ class Phase:
                 slots.setdefault(int(index), {})[slot] = value
         state["state"] = slots
         optimizer.load_state_dict(state)
-        for _ in range(step):
-            schedule.step()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it minds being ahead of the optimizer's own count
+            for _ in range(step):
+                schedule.step()
         return step

@@ -35,7 +35,7 @@ DIRECTIONS = {
 }
 SPEEDS = {"slowly": 15.0, "quickly": 34.0}  # pixels a clip
 NUMBERS = ("None", "One", "Two", "Three")
-# Places are named as on a map, "C three": a letter for the row from the top, a number for the column.
+# Places are named as on a map, "C three": a letter for the row, from the top, and a column.
 ROWS = ("A", "B", "C", "D", "E", "F", "G", "H")
 COLUMNS = ("one", "two", "three", "four", "five", "six", "seven", "eight")
 SQUARE = SIDE / len(ROWS)
