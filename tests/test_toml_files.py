@@ -123,3 +123,23 @@ def test_fill_converts_and_defaults() -> None:
 def test_fill_refuses(table: dict[str, Any], complaint: str) -> None:
     with pytest.raises(RecipeError, match=complaint):
         toml_files.fill(Outer, table, HERE)
+
+
+@dataclass(frozen=True)
+class Placed:
+    count: int
+    folder: Path
+
+
+def test_load_says_where_the_file_lies(tmp_path: Path) -> None:
+    path = tmp_path / "placed.toml"
+    path.write_text("count = 3")
+    assert toml_files.load(Placed, path) == Placed(3, tmp_path)
+
+
+@pytest.mark.parametrize("key", ['folder = "/etc"', "other = 1"])
+def test_the_folder_is_not_a_key(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "placed.toml"
+    path.write_text(f"count = 3\n{key}")
+    with pytest.raises(RecipeError, match=r"unknown key \w+(; known: count)?$"):
+        toml_files.load(Placed, path)

@@ -150,7 +150,7 @@ class Board:
 
     @classmethod
     def from_file(cls, path: Path) -> Board:
-        return toml_files.fill(cls, toml_files.read(path), path)
+        return toml_files.load(cls, path)
 
     def dense_rate(self, precision: str, mode: PowerMode | None = None) -> float | None:
         """Peak dense operations per second in a power mode (default: all SMs, highest clock).

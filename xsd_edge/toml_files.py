@@ -58,6 +58,20 @@ def read(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path} is not valid TOML: {error}") from error
 
 
+def load(kind: type[T], path: Path) -> T:
+    """Read a file into a dataclass; a field `folder: Path` is where the file lies, not a key.
+
+    Raises:
+        RecipeError: as `read` and `fill`.
+    """
+    assert is_dataclass(kind)
+    table = read(path)
+    if "folder" in table:
+        raise RecipeError(f"{path}: unknown key folder")
+    placed = {"folder": path.parent} if "folder" in get_type_hints(kind) else {}
+    return fill(kind, {**table, **placed}, path)
+
+
 def fill(kind: type[T], table: Mapping[str, Any], path: Path, where: str = "") -> T:
     """Make a dataclass of a table, strictly: each key known, present or defaulted, of its type.
 
@@ -69,7 +83,8 @@ def fill(kind: type[T], table: Mapping[str, Any], path: Path, where: str = "") -
     dotted = f"{where}." if where else ""
     for key in table:
         if key not in hints:
-            raise RecipeError(f"{path}: unknown key {dotted}{key}; known: {', '.join(hints)}")
+            known = ", ".join(name for name, hint in hints.items() if hint is not Path)
+            raise RecipeError(f"{path}: unknown key {dotted}{key}; known: {known}")
     for field in fields(kind):
         optional = field.default is not MISSING or field.default_factory is not MISSING
         if field.name not in table and not optional:
@@ -96,7 +111,7 @@ def _convert(value: Any, hint: Any, path: Path, where: str) -> Any:
         return fill(hint, value, path, where)  # type: ignore[arg-type]  # a dataclass type, not an instance
     if hint is float and type(value) is int:
         return float(value)
-    if type(value) is hint:
+    if type(value) is hint or (hint is Path and isinstance(value, Path)):
         return value
     raise RecipeError(f"{path}: {where} must be {_described(hint)}, not {value!r}")
 
