@@ -87,6 +87,7 @@ class TargetTraining:
     language_rate: float
     vision_rate: float
     questions: int
+    motion_weight: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -146,7 +144,7 @@ def test_sampled_drafts_come_from_the_q_they_carry(pair, answer) -> None:  # typ
         head.observe(hidden[:5], following[:5].tolist())
         drawn = head.propose(1, sampling, rng)
         assert drawn.weights is not None
-        seen[np.flatnonzero(DRAFTED == drawn.tokens[0])[0]] += 1
+        seen[np.flatnonzero(drawn.tokens[0] == DRAFTED)[0]] += 1
     assert seen[drawn.weights[0] == 0].sum() == 0
     assert np.abs(seen / 400 - drawn.weights[0]).max() < 0.12
     np.testing.assert_allclose(drawn.weights[0].sum(), 1, rtol=1e-5)

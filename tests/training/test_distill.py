@@ -12,12 +12,11 @@ pytestmark = pytest.mark.host
 
 def test_events_show_motion_and_nothing_that_stands_still() -> None:
     from xsd_edge.training import scenes
-    from xsd_edge.training.distill import scene_events
     from xsd_edge.training.scenes import Scene, Thing
 
     still = Thing("circle", "red", "large", 16, 16)
     moving = Thing("cross", "blue", "large", 20, 48, "to the right", "quickly")
-    packet = scene_events(Scene(7, (moving, still), 30.0, (0.0, 0.0)))
+    packet = Scene(7, (moving, still), 30.0, (0.0, 0.0)).events()
     upper = (packet.y < 32).sum()
     assert len(packet) > 500
     assert upper < len(packet) * 0.02  # noise only

@@ -18,9 +18,8 @@ from tokenizers import Tokenizer
 from transformers import VideoLlavaForConditionalGeneration
 
 from xsd_edge.bundle import TargetInfo
-from xsd_edge.events.packet import EventPacket, Geometry
+from xsd_edge.events.packet import Geometry
 from xsd_edge.events.representation import count_bins
-from xsd_edge.events.simulator import PRESETS, simulate
 from xsd_edge.recipe import Recipe
 from xsd_edge.runtime.decoder import Decoder
 from xsd_edge.runtime.drafter import EventMemory
@@ -32,10 +31,6 @@ from xsd_edge.training import scenes
 from xsd_edge.training.target import normalized, visual_tokens
 
 TOP = 16  # of the target's next-token distribution, the rest of which is a few per cent at most
-SUBFRAMES = (
-    33  # rendered per clip for the pixel model: the fastest thing moves one pixel between two
-)
-LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +88,11 @@ class Distilled:
         return cls(flat["counts"], examples)
 
 
-def scene_events(scene: scenes.Scene) -> EventPacket:
-    """What an event camera sees of a scene, by the pixel model."""
-    phases = np.linspace(0, 1, SUBFRAMES)
-    luma = scene.render(phases) @ LUMA
-    times = np.rint(phases * scenes.CLIP_US).astype(np.int64)
-    return simulate(luma, times, PRESETS["default"], scene.seed)
-
-
 def event_counts(scene: scenes.Scene, recipe: Recipe) -> NDArray[np.float32]:
     """The event encoder's input for one scene. [2 * bins, side, side]"""
     side = Geometry(scenes.SIDE, scenes.SIDE)
     spec = recipe.drafter
-    return count_bins(
-        scene_events(scene), side, 0, scenes.CLIP_US, spec.event_bins, spec.event_side
-    )
+    return count_bins(scene.events(), side, 0, scenes.CLIP_US, spec.event_bins, spec.event_side)
 
 
 class Oracle:

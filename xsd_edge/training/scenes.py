@@ -13,9 +13,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from xsd_edge.events.packet import EventPacket
+from xsd_edge.events.simulator import PRESETS, simulate
+
 SIDE = 64  # pixels
 FRAMES = 8
 CLIP_US = 1_000_000
+SUBFRAMES = 33  # rendered for the pixel model: the fastest thing moves one pixel between two
 HELD_OUT = 1_000_000_000
 
 SHAPES = ("circle", "square", "triangle", "cross")
@@ -184,6 +188,12 @@ class Scene:
         clean = self.render(frame_phases())
         noisy = clean + rng.normal(0, 4, clean.shape).astype(np.float32)
         return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+
+    def events(self) -> EventPacket:
+        """What an event camera sees meanwhile, by the pixel model; times from 0 to CLIP_US."""
+        phases = np.linspace(0, 1, SUBFRAMES)
+        times = np.rint(phases * CLIP_US).astype(np.int64)
+        return simulate(self.render(phases), times, PRESETS["default"], self.seed)
 
 
 def frame_phases() -> NDArray[np.float64]:

@@ -26,6 +26,10 @@ from xsd_edge.recipe import Recipe
 from xsd_edge.training import scenes
 from xsd_edge.training.loop import Phase
 
+# Where in the language model the motion probe reads: half way, so that the upper half can pass it
+# on.
+PROBED_SHARE = 0.5
+SEEN_FRAMES = 3  # a slow thing takes so many frames to leave its map square
 NEGATIVES = 2048  # random words beside the answers' own in the language phase's softmax
 IGNORED = -100
 
@@ -185,6 +189,7 @@ class ClipBatch:
     labels: Tensor  # [B, L] next token where it belongs to an answer, else IGNORED
     branch: Tensor  # [B, L] branch number from 1, 0 for padding
     depth: Tensor  # [B, L] position within its branch
+    motion: Tensor  # [B, 8 * tokens_per_frame, 2] direction and speed of what is there, or IGNORED
 
 
 def encode_exchange(
@@ -206,12 +211,14 @@ def clip_batches(
     spec, seed = recipe.target_training, first_seed
     while True:
         rows: list[tuple[list[int], list[int], list[int], list[int]]] = []
+        motion: list[NDArray[np.int64]] = []
         frames = np.empty((spec.language_batch, scenes.FRAMES, 64, 64, 3), np.uint8)
         for row in range(spec.language_batch):
             scene = scenes.Scene.from_seed(seed % scenes.HELD_OUT)
             rng = np.random.default_rng((seed, 3))
             seed += 1
             frames[row] = scene.frames()
+            motion.append(motion_labels(scene, recipe))
             asked = scene.exchanges()
             others = rng.choice(len(asked) - 1, min(spec.questions, len(asked) - 1), replace=False)
             ids: list[int] = []
@@ -233,8 +240,26 @@ def clip_batches(
         for row, parts in enumerate(rows):
             for kind, part in enumerate(parts):
                 packed[kind, row, : len(part)] = part
-        tokens, labels_, branch_, depth_ = torch.from_numpy(packed)
-        yield ClipBatch(normalized(frames, recipe), tokens, labels_, branch_, depth_)
+        arrays = (torch.from_numpy(a) for a in (*packed, np.stack(motion)))
+        yield ClipBatch(normalized(frames, recipe), *arrays)
+
+
+def motion_labels(scene: scenes.Scene, recipe: Recipe) -> NDArray[np.int64]:
+    """What moves how at each visual token; IGNORED where nothing is, or too early to tell.
+
+    [frames * tokens_per_frame, 2]: index into DIRECTIONS, then still; index into SPEEDS, then
+    still.
+    """
+    spec = recipe.target
+    grid = spec.image_size // spec.patch_size
+    labels = np.full((spec.frames, spec.tokens_per_frame, 2), IGNORED, np.int64)
+    directions, speeds = [*scenes.DIRECTIONS, None], [*scenes.SPEEDS, None]
+    for frame, phase in enumerate(scenes.frame_phases()):
+        for thing in scene.things if frame >= SEEN_FRAMES else ():
+            x, y = (int(v // spec.patch_size) for v in thing.centre(float(phase)))
+            what = (directions.index(thing.direction), speeds.index(thing.speed))
+            labels[frame, 1 + y * grid + x] = what  # behind the frame's CLS
+    return labels.reshape(-1, 2)
 
 
 def visual_tokens(model: VideoLlavaForConditionalGeneration, pixels: Tensor) -> Tensor:
@@ -278,6 +303,35 @@ def answer_states(
     return hidden[:, prefix:]
 
 
+class MotionProbe(nn.Module):
+    """Reads direction, speed and frame number off the visual tokens half way up the language model.
+
+    Deep supervision (Lee et al. 2015, arXiv 1409.5185): captions alone teach motion very late,
+    because an answer token would have to find and compare two frames at once; here each frame's
+    token of a thing is asked how that thing has moved so far, and the caption then only has to copy
+    it.
+    """
+
+    def __init__(self, recipe: Recipe, width: int) -> None:
+        super().__init__()
+        self.sizes = (len(scenes.DIRECTIONS) + 1, len(scenes.SPEEDS) + 1, recipe.target.frames)
+        self.read = nn.Linear(width, sum(self.sizes))
+        self._tokens = recipe.target.tokens_per_frame
+
+    def loss(self, states: Tensor, motion: Tensor) -> Tensor:
+        """`states` [B, visual tokens, D] of the probed layer, `motion` as in `ClipBatch`."""
+        normal = F.layer_norm(states.float(), states.shape[-1:])
+        direction, speed, number = self.read(normal).split(self.sizes, -1)
+        at = motion[..., 0] != IGNORED
+        count = states.shape[1] // self._tokens
+        frame = torch.arange(count).expand(len(states), -1)
+        return (
+            F.cross_entropy(direction[at], motion[at][:, 0])
+            + F.cross_entropy(speed[at], motion[at][:, 1])
+            + F.cross_entropy(number[:, :: self._tokens].flatten(0, 1), frame.flatten())
+        )
+
+
 def train_language(
     model: VideoLlavaForConditionalGeneration,
     recipe: Recipe,
@@ -299,9 +353,17 @@ def train_language(
     before = words.encode(recipe.target.prompt.split("<video>")[0]).ids
     table = model.lm_head.weight.detach().to(torch.bfloat16)
     negatives = np.random.default_rng(0)
+    probe = MotionProbe(recipe, table.shape[1])
+    layers = model.model.language_model.layers
+    probed: list[Tensor] = []
+    layers[int(len(layers) * PROBED_SHARE)].register_forward_hook(
+        lambda module, inputs, output: probed.append(output)
+    )
 
     def loss_of(batch: ClipBatch) -> tuple[Tensor, dict[str, float]]:
         hidden = answer_states(model, batch, before)
+        visual = probed.pop()[:, len(before) : len(before) + batch.motion.shape[1]]
+        moved = probe.loss(visual, batch.motion)
         at = batch.labels != IGNORED
         wanted = batch.labels[at]
         # A softmax over the batch's own words and random others: the full table costs a third of
@@ -310,11 +372,14 @@ def train_language(
         shown, where = torch.unique(torch.cat([wanted, drawn]), return_inverse=True)
         logits = F.linear(hidden[at], table[shown]).float()
         right = logits.argmax(-1) == where[: len(wanted)]
-        loss = F.cross_entropy(logits, where[: len(wanted)])
-        return loss, {"token": right.float().mean().item()}
+        said = F.cross_entropy(logits, where[: len(wanted)])
+        values = {"token": right.float().mean().item(), "said": said.item(), "moved": moved.item()}
+        return said + spec.motion_weight * moved, values
 
     groups = [
         {"params": factors, "lr": spec.language_rate},
         {"params": vision, "lr": spec.vision_rate},
+        {"params": list(probe.parameters()), "lr": spec.language_rate},
     ]
-    phase.run(groups, spec.language_steps, clip_batches(recipe, words, end, 10_000_000), loss_of)
+    batches = clip_batches(recipe, words, end, 10_000_000)
+    phase.run(groups, spec.language_steps, batches, loss_of, state={"probe": probe})
