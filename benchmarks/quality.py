@@ -1,8 +1,10 @@
-"""Held-out scenes through the real runtime: caption quality, acceptance, equality with plain decoding.
+"""Held-out scenes through the real runtime: caption quality, acceptance, equality with plain
+decoding.
 
     python benchmarks/quality.py BUNDLE [--scenes 200] [--gamma 5] [--exact] [--temperature T]
 
-The last line of stdout is one JSON document. Decode times of drafted and plain answers are taken in turns.
+The last line of stdout is one JSON document. Decode times of drafted and plain answers are taken in
+turns.
 """
 
 from __future__ import annotations

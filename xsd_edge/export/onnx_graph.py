@@ -21,7 +21,7 @@ OPSET = 20  # the highest that JetPack 6's TensorRT 10.3 reads
 def write_graph(network: Network, path: Path) -> None:
     """Export with the dynamo exporter, names as the network's, checked."""
     shapes = tuple(network.dynamic.get(name) for name in network.inputs)
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             network.module,
             network.example,
@@ -64,8 +64,8 @@ def tensor_specs(values: list[onnx.ValueInfoProto]) -> tuple[TensorSpec, ...]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter prints, logs and warns about its own insides."""
+def quiet() -> Iterator[None]:
+    """For exporters and quantizers: they print, log and warn about their own insides."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

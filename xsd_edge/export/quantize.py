@@ -1,14 +1,12 @@
-"""Static INT8 for the small networks: explicit symmetric Q/DQ pairs that TensorRT takes as they are.
+"""Static INT8 for the small networks: explicit symmetric Q/DQ pairs, as TensorRT takes them.
 
-Weight products and convolutions only. Attention's own products stay in floating point (so that TensorRT
-may fuse them), and so do norms, softmax and residual sums.
+Weight products and convolutions only. Attention's own products stay in floating point, so that
+TensorRT may fuse them, and so do norms, softmax and residual sums.
 """
 
 from __future__ import annotations
 
-import logging
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,7 +23,7 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from xsd_edge.export.onnx_graph import strip
+from xsd_edge.export.onnx_graph import quiet, strip
 
 Feeds: TypeAlias = Mapping[str, NDArray[Any]]
 
@@ -42,10 +40,12 @@ SETTINGS = {
 
 def quantize(source: Path, destination: Path, batches: Sequence[Feeds]) -> None:
     """Write `source` with INT8 Q/DQ pairs, activation ranges being the extremes over `batches`."""
-    with tempfile.TemporaryDirectory() as scratch, _quiet():
+    with tempfile.TemporaryDirectory() as scratch, quiet():
         prepared = Path(scratch, "prepared.onnx")
         # ORT's own optimizer would turn MatMul + Add into Reshape + Gemm + Reshape.
-        quant_pre_process(str(source), str(prepared), skip_optimization=True, skip_symbolic_shape=True)
+        quant_pre_process(
+            str(source), str(prepared), skip_optimization=True, skip_symbolic_shape=True
+        )
         quantize_static(
             str(prepared),
             str(destination),

@@ -40,6 +40,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from safetensors.torch import save_file
 from transformers import LlamaConfig, VideoLlavaForConditionalGeneration
@@ -93,10 +94,10 @@ def export_target(
     return TargetGraph(graph, data)
 
 
-def write_embedding(model: VideoLlavaForConditionalGeneration, path: Path) -> None:
-    """The input embedding table as float16 .npy, [V, D]: a file to map, not to load."""
+def embedding_table(model: VideoLlavaForConditionalGeneration) -> NDArray[np.float16]:
+    """The input embeddings as the device has them. [V, D]"""
     table = model.model.language_model.get_input_embeddings().weight
-    np.save(path, table.detach().float().numpy().astype(np.float16))
+    return table.detach().float().numpy().astype(np.float16)  # type: ignore[no-any-return]
 
 
 def save_language_model(
