@@ -1,0 +1,1 @@
+"""Calibration: real inputs whose extremes set the INT8 ranges."""

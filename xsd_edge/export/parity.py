@@ -1,0 +1,102 @@
+"""Does a graph answer as PyTorch does? Cosines and errors of every output row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from xsd_edge.calibration.batches import Feeds
+from xsd_edge.errors import BundleError
+from xsd_edge.export.networks import Network
+from xsd_edge.runtime.onnx_engine import OnnxEngine
+
+Arrays = dict[str, NDArray[Any]]
+
+# The least cosine of any output row that passes.
+TOLERANCE = {"fp32": 0.9999, "int8": 0.98, "int4": 0.9}
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """One graph against PyTorch; cosines are of single rows (last dimension) of every output."""
+
+    part: str
+    precision: str
+    rows: int
+    cosine_mean: float
+    cosine_min: float
+    max_error: float
+    tolerance: float
+
+    def require(self) -> None:
+        """Raises BundleError where the graph is not the network it should be."""
+        if not self.cosine_min >= self.tolerance:  # also where it is not a number
+            raise BundleError(
+                f"{self.part} in {self.precision} does not answer as PyTorch does: least cosine "
+                f"{self.cosine_min:.5f} is below {self.tolerance}; check its calibration set"
+            )
+
+
+def compare(
+    part: str, precision: str, pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]]
+) -> Parity:
+    """Sum up (expected, found) arrays of one part."""
+    cosines = np.concatenate([row_cosines(a, b) for a, b in pairs])
+    error = max(float(np.abs(a - b).max(initial=0.0)) for a, b in pairs)
+    return Parity(
+        part,
+        precision,
+        len(cosines),
+        round(float(cosines.mean()), 7),
+        round(float(cosines.min()), 7),
+        float(f"{error:.4g}"),
+        TOLERANCE[precision],
+    )
+
+
+def row_cosines(expected: NDArray[Any], found: NDArray[Any]) -> NDArray[np.float64]:
+    """Cosine of each pair of rows; 1 where both are zero, 0 where one is. [..., n] -> [rows]"""
+    a = expected.reshape(-1, expected.shape[-1]).astype(np.float64)
+    b = found.reshape(-1, found.shape[-1]).astype(np.float64)
+    norms = np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)
+    product = norms[0] * norms[1]
+    dots = (a * b).sum(1)
+    both_zero = (norms[0] == 0) & (norms[1] == 0)
+    cosines = np.divide(dots, product, out=np.zeros_like(dots), where=product > 0)
+    cosines[np.isnan(product)] = np.nan
+    return np.where(both_zero, 1.0, cosines)
+
+
+def references(network: Network, batches: Sequence[Feeds]) -> list[Arrays]:
+    """What PyTorch answers to each batch, by output name."""
+    answers = (
+        network.reference(*(torch.from_numpy(feeds[name]) for name in network.inputs))
+        for feeds in batches
+    )
+    return [
+        {
+            name: np.ascontiguousarray(t.numpy())
+            for name, t in zip(network.outputs, each, strict=True)
+        }
+        for each in answers
+    ]
+
+
+def check_network(
+    network: Network, graph: Path, precision: str, batches: Sequence[Feeds], expected: list[Arrays]
+) -> Parity:
+    """Run one graph over `batches` and compare."""
+    engine = OnnxEngine(graph)
+    pairs = []
+    for feeds, wanted in zip(batches, expected, strict=True):
+        found = {name: np.empty_like(array) for name, array in wanted.items()}
+        engine.run(feeds, found)
+        pairs += [(wanted[name], found[name]) for name in network.outputs]
+    engine.close()
+    return compare(network.name, precision, pairs)

@@ -1,0 +1,142 @@
+"""Does the exported target say what PyTorch's says? Through transformers' own VideoLLaVA."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers.generation.utils import GenerateDecoderOnlyOutput
+
+from xsd_edge.bundle import TargetInfo
+from xsd_edge.calibration.batches import Pair, frames_of
+from xsd_edge.calibration.clips import Clip
+from xsd_edge.errors import BundleError
+from xsd_edge.export.parity import Parity, compare
+from xsd_edge.export.target import embedding_table
+from xsd_edge.runtime.decoder import Decoder
+from xsd_edge.runtime.onnx_engine import OnnxEngine
+
+LEAST_TOP1 = 0.9  # of teacher-forced tokens, where the target must choose as PyTorch does
+LONGEST_ANSWER = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Whether the target's graph says what PyTorch says."""
+
+    precision: str
+    clips: int
+    same_answers: int  # greedy answers that are equal to the last token
+    tokens: int
+    greedy: float  # share of PyTorch's greedy tokens that the graph has at the same place
+    top1: float  # share of tokens chosen alike when both have read PyTorch's answer so far
+    least_top1: float
+
+    def require(self) -> None:
+        """Raises BundleError where the two choose differently too often."""
+        if not self.top1 >= self.least_top1:
+            raise BundleError(
+                f"target in {self.precision} chooses PyTorch's token in only {self.top1:.1%} of "
+                f"{self.tokens} places, needed are {self.least_top1:.0%}; export a higher precision"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What PyTorch's target says about a clip, and thinks while it says it."""
+
+    visual: NDArray[np.float32]  # [frames * tokens_per_frame, D]
+    question: list[int]
+    answer: list[int]  # greedy, the end token included if it came
+    hidden: NDArray[np.float32]  # [n, D] where the answer's n tokens were chosen
+    logits: NDArray[np.float32]  # [n, V]
+
+
+@torch.no_grad()
+def speak(pair: Pair, clip: Clip, info: TargetInfo) -> Spoken:
+    """PyTorch's greedy answer through transformers' own VideoLLaVA: placeholders, mask, cache."""
+    images = frames_of(pair, clip)
+    before, after = pair.recipe.target.prompt.split("<video>")
+    question = pair.words.encode(after.format(question=clip.question)).ids
+    placeholders = [pair.recipe.target.video_token] * (len(images) * pair.clip.tokens_per_frame)
+    prompt = [*pair.words.encode(before).ids, *placeholders, *question]
+    spoken = pair.target.generate(  # type: ignore[misc]  # transformers' own protocol excludes its models
+        input_ids=torch.tensor([prompt]),
+        attention_mask=torch.ones(1, len(prompt), dtype=torch.int64),
+        pixel_values_videos=images[None],
+        do_sample=False,
+        max_new_tokens=LONGEST_ANSWER,
+        eos_token_id=list(info.end_tokens),
+        pad_token_id=info.end_tokens[0],
+        suppress_tokens=list(info.masked_tokens),
+        return_dict_in_generate=True,
+        output_logits=True,
+        output_hidden_states=True,
+    )
+    assert isinstance(spoken, GenerateDecoderOnlyOutput)
+    assert spoken.hidden_states is not None
+    assert spoken.logits is not None
+    answer = spoken.sequences[0, len(prompt) :].tolist()
+    states = [step[-1][0, -1] for step in spoken.hidden_states]
+    visual = pair.target.model.get_video_features(images[None]).pooler_output
+    return Spoken(
+        visual.reshape(-1, visual.shape[-1]).numpy(),
+        question,
+        answer,
+        torch.stack(states).numpy(),
+        torch.cat(list(spoken.logits)).numpy(),
+    )
+
+
+def check_target(
+    pair: Pair, graph: Path, precision: str, info: TargetInfo, spoken: Sequence[Spoken]
+) -> tuple[Parity, Agreement]:
+    """Let the graph read and answer what PyTorch did, with its cache in place as on the device."""
+    table = embedding_table(pair.target)
+    engine = OnnxEngine(graph)
+    decoder = Decoder(engine, info, table)
+    decoder.prefill(
+        decoder.embed(pair.words.encode(pair.recipe.target.prompt.split("<video>")[0]).ids)
+    )
+    start = decoder.offset
+    pairs: list[tuple[NDArray[Any], NDArray[Any]]] = []
+    alike = together = same = total = 0
+    for each in spoken:
+        decoder.trim(start)
+        decoder.prefill(each.visual)
+        asked = decoder.offset
+        said = _greedy(decoder, each.question, len(each.answer), info)
+        decoder.trim(asked)
+        rows = decoder.embed([*each.question, *each.answer[:-1]])
+        logits, hidden = decoder.forward(rows, last=len(each.answer))
+        pairs += [(each.logits, logits), (each.hidden, hidden[-len(each.answer) :])]
+        alike += int((_allowed(logits, info).argmax(1) == each.answer).sum())
+        together += sum(a == b for a, b in zip(each.answer, said, strict=False))
+        same += said == each.answer
+        total += len(each.answer)
+    engine.close()
+    agreement = Agreement(
+        precision, len(spoken), same, total, together / total, alike / total, LEAST_TOP1
+    )
+    return compare("target", precision, pairs), agreement
+
+
+def _greedy(decoder: Decoder, question: list[int], longest: int, info: TargetInfo) -> list[int]:
+    logits = decoder.prefill(decoder.embed(question)).logits
+    said: list[int] = []
+    while True:
+        said.append(int(_allowed(logits, info)[0].argmax()))
+        if said[-1] in info.end_tokens or len(said) == longest:
+            return said
+        logits = decoder.forward(decoder.embed(said[-1:]), last=1).logits
+
+
+def _allowed(logits: NDArray[np.float32], info: TargetInfo) -> NDArray[np.float32]:
+    allowed: NDArray[np.float32] = logits.copy()
+    allowed[:, list(info.masked_tokens)] = -np.inf
+    return allowed
