@@ -1,0 +1,146 @@
+"""Clip files: what we write is read, with frames; what somebody else might send is refused."""
+
+from __future__ import annotations
+
+import io
+import tracemalloc
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from tests.events.encoders import random_events, rows
+from xsd_edge.errors import FormatError, SourceError
+from xsd_edge.events.packet import EventPacket, Geometry
+from xsd_edge.events.source import open_source
+
+EVENTS = random_events(300, 500, 900_000)
+CLIP: dict[str, NDArray[Any]] = {
+    "t": EVENTS.t,
+    "x": EVENTS.x,
+    "y": EVENTS.y,
+    "p": EVENTS.p,
+    "width": np.array(640),
+    "height": np.array(480),
+    "frames": np.arange(8 * 4 * 4 * 3, dtype=np.uint8).reshape(8, 4, 4, 3),
+    "frames_t_us": np.arange(1, 9) * 125_000,
+}
+
+
+def write(path: Path, arrays: dict[str, NDArray[Any]]) -> str:
+    with path.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=True, **arrays)
+    return str(path)
+
+
+def without(*names: str) -> dict[str, NDArray[Any]]:
+    return {name: array for name, array in CLIP.items() if name not in names}
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_round_trip(tmp_path: Path, compressed: bool) -> None:
+    path = tmp_path / "clip.npz"
+    (np.savez_compressed if compressed else np.savez)(path, allow_pickle=False, **CLIP)
+    source = open_source(str(path))
+    assert source.geometry == Geometry(640, 480)
+    assert rows(EventPacket.concatenate(list(source.packets()))) == rows(EVENTS)
+    assert source.frames is not None
+    assert np.array_equal(source.frames.images, CLIP["frames"])
+    assert source.frames.t_us.tolist() == CLIP["frames_t_us"].tolist()
+
+
+def test_the_clip_begins_one_frame_interval_before_its_first_frame(tmp_path: Path) -> None:
+    source = open_source(write(tmp_path / "a.npz", CLIP))
+    assert source.extent(10**9) == (0, 1_000_000)
+    source = open_source(write(tmp_path / "b.npz", without("frames")))
+    assert source.extent(10**9) == (int(EVENTS.t[0]), int(EVENTS.t[-1]) + 1)
+
+
+def test_frames_on_another_clock_do_not_stretch_the_clip(tmp_path: Path) -> None:
+    clip = {**CLIP, "frames_t_us": np.arange(1, 9) * 10**15}
+    source = open_source(write(tmp_path / "a.npz", clip))
+    assert source.extent(10**9) == (int(EVENTS.t[0]), int(EVENTS.t[-1]) + 1)
+
+
+def test_without_a_size_it_can_be_said(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.npz", without("width", "height"))
+    with pytest.raises(FormatError, match=r"\?size=640x480"):
+        open_source(path)
+    assert open_source(f"{path}?size=346x260").geometry == Geometry(346, 260)
+    assert open_source(path, geometry=Geometry(640, 480)).geometry == Geometry(640, 480)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"t": np.array([None, 1])}, "never loaded"),
+        ({"t": np.zeros(3, "i4,i4")}, "write it again"),
+        ({"t": np.arange(5.0)}, "whole numbers"),
+        ({"frames": np.zeros((8, 4, 4), np.uint8)}, "uint8"),
+        ({"frames_t_us": np.zeros(3, np.int64)}, "one time for each frame"),
+        ({"frames_t_us": np.zeros(8, np.int64)}, "do not increase"),
+        ({"width": np.array(0)}, "impossible"),
+        ({"width": np.array([1, 2])}, "size"),
+    ],
+)
+def test_wrong_arrays_are_refused(
+    tmp_path: Path, changed: dict[str, NDArray[Any]], message: str
+) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, allow_pickle=True, **{**CLIP, **changed})
+    with pytest.raises(SourceError, match=message):
+        open_source(str(path))
+
+
+def test_missing_arrays_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="lacks t, p"):
+        open_source(write(tmp_path / "a.npz", without("t", "p")))
+
+
+def test_a_small_file_cannot_claim_a_large_array(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.npz"
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<i8", "fortran_order": False, "shape": (1 << 40,)}
+    )
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("t.npy", header.getvalue() + bytes(1 << 16))
+    tracemalloc.start()
+    with pytest.raises(FormatError, match="smaller parts"):
+        open_source(str(path))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    tracemalloc.stop()
+
+
+def _clip_bytes() -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **CLIP)
+    return file.getvalue()
+
+
+CLIP_BYTES = _clip_bytes()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, len(CLIP_BYTES) - 1), st.integers(0, 255)), max_size=5),
+    st.integers(0, len(CLIP_BYTES)),
+)
+def test_damage_is_refused_or_harmless(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]], length: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "damaged.npz"
+    data = bytearray(CLIP_BYTES)
+    for at, byte in changes:
+        data[at] = byte
+    for damaged in (bytes(data), bytes(data[:length])):
+        path.write_bytes(damaged)
+        try:
+            list(open_source(str(path)).packets())
+        except SourceError:
+            continue
