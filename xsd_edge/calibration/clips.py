@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xsd_edge import toml_files
+from xsd_edge.bundle import sha256_of
 from xsd_edge.errors import RecipeError
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.events.representation import count_bins, event_image
 from xsd_edge.events.source import open_source
 from xsd_edge.recipe import Recipe
 from xsd_edge.training import scenes
+
+EXPOSURE_US = 10_000  # a camera stamps a frame when its exposure begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,22 @@ class Clip:
         spec = recipe.drafter
         window = (self.t0_us, self.t1_us)
         return count_bins(self.events, self.geometry, *window, spec.event_bins, spec.event_side)
+
+    def save(self, path: Path) -> None:
+        """Write a recording with frames, in the npz format that `events` reads."""
+        count = len(self.frames)
+        ends = self.t0_us + np.arange(1, count + 1) * (self.t1_us - self.t0_us) // count
+        np.savez_compressed(
+            path,
+            t=self.events.t,
+            x=self.events.x,
+            y=self.events.y,
+            p=self.events.p,
+            width=self.geometry.width,
+            height=self.geometry.height,
+            frames=self.frames,
+            frames_t_us=(ends - EXPOSURE_US).astype(np.int64),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +85,12 @@ class CalibrationSet:
         if "folder" in table:
             raise RecipeError(f"{path}: unknown key 'folder'")
         return toml_files.fill(cls, {**table, "folder": path.parent}, path)
+
+    def digest(self) -> str:
+        """What the set holds, recordings by their bytes."""
+        found = [path for path in map(self.folder.joinpath, self.recordings) if path.is_file()]
+        what = [self.scenes, self.first_seed, *(sha256_of(path) for path in found)]
+        return sha256(repr(what).encode()).hexdigest()
 
     def clips(self, recipe: Recipe, report: Callable[[str], None]) -> Iterator[Clip]:
         """All clips in order; a recording that is not there is reported and left out."""

@@ -25,15 +25,15 @@ def load_pair(recipe: Recipe, cache: Path) -> tuple[Pair, str]:
         TrainingError: one of them has not been trained, or not for this recipe's sizes.
         AssetError: the base model cannot be had.
     """
-    weights = recipe.folder / recipe.drafter.trained
-    if not weights.is_file():
-        raise TrainingError(
-            f"{weights} does not exist; "
-            f"train it with: xsd-edge train drafter --recipe {recipe.name}"
-        )
+    for trained, what in ((recipe.target.trained, "target"), (recipe.drafter.trained, "drafter")):
+        if not (recipe.folder / trained).is_file():
+            raise TrainingError(
+                f"{recipe.folder / trained} does not exist; "
+                f"train it with: xsd-edge train {what} --recipe {recipe.name}"
+            )
     target, words, tokenizer_json = trained_target(recipe, cache)
     width = target.config.get_text_config().hidden_size
-    drafter, vocabulary = load_drafter(recipe, weights, width)
+    drafter, vocabulary = load_drafter(recipe, recipe.folder / recipe.drafter.trained, width)
     return Pair(target, drafter, vocabulary, words, recipe, clip_info(recipe)), tokenizer_json
 
 

@@ -1,0 +1,226 @@
+"""`xsd-edge export`: from a trained model pair to a bundle that has proved it answers alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+
+from xsd_edge.boards import Board, require_exportable
+from xsd_edge.bundle import BundleWriter, FileEntry, Manifest, Part, TargetInfo, sha256_of
+from xsd_edge.calibration.batches import Feeds, Pair, batches
+from xsd_edge.calibration.clips import CalibrationSet, Clip, scene_clip
+from xsd_edge.export.networks import Network, small_networks
+from xsd_edge.export.onnx_graph import tensor_specs, write_graph
+from xsd_edge.export.pair import clip_info, drafter_info, load_pair
+from xsd_edge.export.parity import TOLERANCE, Arrays, Parity, check_network, references
+from xsd_edge.export.quantize import quantize
+from xsd_edge.export.target import embedding_table, export_target
+from xsd_edge.export.target_parity import Agreement, Spoken, check_target, speak
+from xsd_edge.recipe import Recipe
+from xsd_edge.training.run import target_info
+from xsd_edge.training.scenes import DESCRIBE, HELD_OUT
+
+Report = Callable[[str], None]
+
+# On CPUs the Q/DQ graphs were slower than float32 for each of these networks.
+DEFAULT = {"onnxruntime": "fp32"}
+DEMO_SEED = HELD_OUT  # of the clip that the bundle ships
+PARITY_SEEDS = range(HELD_OUT + 1, HELD_OUT + 5)
+TOOLS = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "onnxruntime-genai")
+
+
+def export_bundle(
+    recipe: Recipe, board: Board, folder: Path, *, cache: Path, report: Report
+) -> Manifest:
+    """Make the bundle of `recipe` for `board` at `folder`, all or nothing.
+
+    `cache` keeps the base model; `report` gets a line about each thing done.
+
+    Raises:
+        TrainingError: weights are missing or do not fit the recipe; names the command.
+        AssetError: the base model cannot be had.
+        BundleError: a graph does not answer as PyTorch does, or `folder` is something else.
+        RecipeError: the calibration set is wrong.
+    """
+    require_exportable(board)
+    with BundleWriter(folder) as writer:
+        calibration = CalibrationSet.load(recipe.name)
+        report(f"loading {recipe.name}: base model, target, drafter")
+        pair, tokenizer_json = load_pair(recipe, cache)
+        writer.path("tokenizer.json").write_text(tokenizer_json, encoding="utf-8")
+        info = target_info(recipe, pair.target)
+        export = _Export(writer, pair, board, info, report)
+        export.target(
+            tokenizer_json, [replace(scene_clip(s), question=DESCRIBE) for s in PARITY_SEEDS]
+        )
+        export.small_networks(list(calibration.clips(recipe, report)))
+        manifest = export.manifest(calibration)
+        writer.commit(manifest)
+    report(f"wrote {folder}")
+    return manifest
+
+
+class _Export:
+    """One export on its way: what has been written, and how it compares."""
+
+    def __init__(
+        self, writer: BundleWriter, pair: Pair, board: Board, info: TargetInfo, report: Report
+    ) -> None:
+        self._writer, self._pair, self._board = writer, pair, board
+        self._info, self._report = info, report
+        self._parts: dict[str, Part] = {}
+        self._rows: list[Parity] = []
+        self._agreements: list[Agreement] = []
+
+    def target(self, tokenizer_json: str, clips: list[Clip]) -> None:
+        """The language model in INT4, and the reference that its gate needs."""
+        self._report("target: quantizing the language model to int4")
+        folder = self._writer.path("target/int4.onnx").parent
+        context = self._info.context
+        written = export_target(self._pair.target, tokenizer_json, folder, context=context)
+        self._report(f"target: answering {len(clips)} held-out clips in PyTorch and from the graph")
+        spoken = [speak(self._pair, clip, self._info) for clip in clips]
+        row, agreement = check_target(self._pair, written.graph, "int4", self._info, spoken)
+        self._add_row(row)
+        self._agreements.append(agreement)
+        self._report(
+            f"target int4: {agreement.same_answers} of {agreement.clips} greedy answers equal, "
+            f"{agreement.greedy:.1%} of greedy tokens, {agreement.top1:.1%} when teacher-forced"
+        )
+        agreement.require()
+        reference = self._reference("target", *_target_reference(self._pair, spoken[0]))
+        data = self._writer.entry(f"target/{written.data.name}")
+        graphs = {"int4": self._writer.entry(f"target/{written.graph.name}")}
+        self._add_part("target", graphs, "int4", reference, (data,))
+
+    def small_networks(self, clips: list[Clip]) -> None:
+        """Everything else in FP32 and INT8."""
+        pair = self._pair
+        self._report(f"calibrating on {len(clips)} clips")
+        calibrating = batches(pair, clips)
+        checking = batches(pair, [scene_clip(seed) for seed in PARITY_SEEDS])
+        spec = pair.recipe
+        for network in small_networks(pair.target, pair.drafter, spec.target, spec.drafter):
+            self._small_network(network, calibrating[network.name], checking[network.name])
+
+    def _small_network(
+        self, network: Network, calibrating: list[Feeds], checking: list[Feeds]
+    ) -> None:
+        expected = references(network, checking)
+        graphs: dict[str, FileEntry] = {}
+        for precision in ("fp32", "int8"):
+            path = self._writer.path(f"{network.name}/{precision}.onnx")
+            if precision == "fp32":
+                write_graph(network, path)
+            else:
+                quantize(path.with_name("fp32.onnx"), path, calibrating)
+            self._add_row(check_network(network, path, precision, checking, expected))
+            graphs[precision] = self._writer.entry(f"{network.name}/{precision}.onnx")
+        reference = self._reference(network.name, checking[0], expected[0])
+        self._add_part(network.name, graphs, DEFAULT[self._board.engine], reference)
+
+    def manifest(self, calibration: CalibrationSet) -> Manifest:
+        """Write what is no graph, and describe everything."""
+        recipe, writer = self._pair.recipe, self._writer
+        parity = {
+            "graphs": [asdict(row) for row in self._rows],
+            "target": [asdict(agreement) for agreement in self._agreements],
+        }
+        text = json.dumps(parity, indent=1, sort_keys=True) + "\n"
+        writer.path("parity.json").write_text(text, encoding="utf-8")
+        np.save(writer.path("embedding.npy"), embedding_table(self._pair.target))
+        np.save(writer.path("draft_vocabulary.npy"), self._pair.vocabulary)
+        scene_clip(DEMO_SEED).save(writer.path("demo_clip.npz"))
+        files = {
+            "tokenizer": "tokenizer.json",
+            "embedding": "embedding.npy",
+            "draft_vocabulary": "draft_vocabulary.npy",
+            "parity": "parity.json",
+            "demo_clip": "demo_clip.npz",
+        }
+        return Manifest(
+            format=1,
+            recipe=recipe.name,
+            board=self._board.name,
+            parts=self._parts,
+            files={name: writer.entry(path) for name, path in files.items()},
+            prompt=recipe.target.prompt,
+            target=self._info,
+            clip=clip_info(recipe),
+            drafter=drafter_info(recipe),
+            provenance=_provenance(recipe, calibration),
+        )
+
+    def _reference(self, part: str, inputs: Feeds, outputs: Arrays) -> FileEntry:
+        relative = f"{part}/reference.npz"
+        arrays = {f"in.{k}": v for k, v in inputs.items()}
+        arrays |= {f"out.{k}": v for k, v in outputs.items()}
+        np.savez(self._writer.path(relative), **arrays)  # type: ignore[arg-type]  # numpy's stub has no ** form
+        return self._writer.entry(relative)
+
+    def _add_row(self, row: Parity) -> None:
+        self._rows.append(row)
+        self._report(
+            f"{row.part} {row.precision}: cosine {row.cosine_mean:.6f}, "
+            f"least {row.cosine_min:.6f}, largest error {row.max_error:g}"
+        )
+        row.require()
+
+    def _add_part(
+        self,
+        name: str,
+        graphs: dict[str, FileEntry],
+        default: str,
+        reference: FileEntry,
+        attachments: tuple[FileEntry, ...] = (),
+    ) -> None:
+        path = self._writer.path(graphs[default].path)
+        network = onnx.load(str(path), load_external_data=False)
+        self._parts[name] = Part(
+            name=name,
+            files=graphs,
+            default=default,
+            inputs=tensor_specs(list(network.graph.input)),
+            outputs=tensor_specs(list(network.graph.output)),
+            opset=next(o.version for o in network.opset_import if o.domain == ""),
+            reference=reference,
+            tolerance={precision: TOLERANCE[precision] for precision in graphs},
+            attachments=attachments,
+        )
+
+
+@torch.no_grad()
+def _target_reference(pair: Pair, spoken: Spoken) -> tuple[Feeds, Arrays]:
+    """One prompt in one pass from an empty cache: states of all rows, logits of the last."""
+    table = embedding_table(pair.target)
+    before = pair.words.encode(pair.recipe.target.prompt.split("<video>")[0]).ids
+    inputs = np.concatenate([table[before], spoken.visual, table[spoken.question]])
+    inputs = inputs[None].astype(np.float32)
+    rows = inputs.shape[1]
+    language = pair.target.model.language_model
+    states = language(inputs_embeds=torch.from_numpy(inputs), use_cache=False).last_hidden_state
+    feeds: Feeds = {
+        "inputs_embeds": inputs,
+        "attention_mask": np.ones((1, rows), np.int64),
+        "rows": np.array([rows - 1], np.int64),
+    }
+    logits = pair.target.lm_head(states[:, -1:])
+    return feeds, {"logits": logits.numpy(), "hidden_states": states.numpy()}
+
+
+def _provenance(recipe: Recipe, calibration: CalibrationSet) -> dict[str, str]:
+    """What the bundle was made of, by hash, and with which tools."""
+    return {
+        "base": recipe.base.sha256,
+        "target": sha256_of(recipe.folder / recipe.target.trained),
+        "drafter": sha256_of(recipe.folder / recipe.drafter.trained),
+        "calibration": calibration.digest(),
+        **{tool: version(tool) for tool in TOOLS},
+    }
