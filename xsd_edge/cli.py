@@ -102,6 +102,7 @@ def export(
         from xsd_edge.export.pipeline import export_bundle
     folder = output or Path("bundles") / f"{pair.name}-{board.name}"
     export_bundle(pair, board, folder, cache=_cache(), report=console.say)
+    console.data(f"{folder}")
 
 
 @app.command()
