@@ -30,13 +30,6 @@ from xsd_edge.bundle import (
 )
 from xsd_edge.errors import BundleError
 
-NOT_UTF8 = pytest.param(
-    b"\xff\xfe{}", marks=pytest.mark.xfail(strict=True, reason="decoded outside the check")
-)
-SECOND_RENAME = pytest.param(
-    1, marks=pytest.mark.xfail(strict=True, reason="no bundle has the name between two renames")
-)
-
 
 def filled(writer: BundleWriter, content: bytes = b"graph") -> Manifest:
     """A small manifest whose files `writer` has."""
@@ -185,7 +178,7 @@ def test_a_manifest_we_cannot_follow(
         Bundle(folder)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"format": 1}', NOT_UTF8])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"format": 1}', b"\xff\xfe{}"])
 def test_a_manifest_that_is_none(folder: Path, content: bytes) -> None:
     (folder / MANIFEST).write_bytes(content)
     with pytest.raises(BundleError, match="export the bundle again"):
@@ -247,7 +240,6 @@ def test_someone_elses_folder_is_not_overwritten(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["thesis"]
 
 
-@pytest.mark.xfail(strict=True, reason="a file in the way is taken for a folder")
 def test_a_file_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("mine")
     with pytest.raises(BundleError, match="choose another"):
@@ -281,7 +273,7 @@ with BundleWriter(Path(sys.argv[1])) as writer:
 
 
 @pytest.mark.parametrize("sign", ["SIGKILL", "SIGINT"])
-@pytest.mark.parametrize("renames", [0, SECOND_RENAME])
+@pytest.mark.parametrize("renames", [0, 1])
 def test_killed_at_a_rename_a_whole_bundle_stands(folder: Path, renames: int, sign: str) -> None:
     """Whichever rename it dies at, the old bundle or the new one is in place, complete."""
     arguments = [sys.executable, "-c", KILLED, str(folder), str(renames), sign]

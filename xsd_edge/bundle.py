@@ -7,6 +7,7 @@ the real name.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
@@ -123,7 +124,7 @@ class Manifest:
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> Manifest:
+    def from_json(cls, text: str | bytes) -> Manifest:
         """Parse and check a manifest.
 
         Raises:
@@ -189,7 +190,7 @@ class Bundle:
                 f"xsd-edge export --target cpu --recipe demo -o {folder}"
             )
         self.folder = folder
-        self.manifest = Manifest.from_json(manifest.read_text(encoding="utf-8"))
+        self.manifest = Manifest.from_json(manifest.read_bytes())
         self._checked: set[str] = set()
 
     def file(self, entry: FileEntry) -> Path:
@@ -261,11 +262,17 @@ class BundleWriter:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        if folder.exists() and not (folder / MANIFEST).is_file() and any(folder.iterdir()):
+        self.folder = folder.resolve()  # a symlink stays, what it points to is replaced
+        if folder.exists() and not _replaceable(folder):
             raise BundleError(f"{folder} exists and is not a bundle; choose another -o")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        self.work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            prefix = f".{self.folder.name}."
+            self.work = Path(tempfile.mkdtemp(prefix=prefix, dir=self.folder.parent))
+        except OSError as error:
+            raise BundleError(
+                f"cannot write beside {folder}: {error.strerror}; choose another -o"
+            ) from error
         self.work.chmod(0o755)
 
     def __enter__(self) -> BundleWriter:
@@ -286,20 +293,38 @@ class BundleWriter:
         return FileEntry(relative, sha256_of(path), path.stat().st_size)
 
     def commit(self, manifest: Manifest) -> None:
-        """Write the manifest and swap the finished directory in; the old bundle lives until the new
-        one stands.
-        """
+        """Write the manifest, check every file, and put the directory in place."""
         (self.work / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
         Bundle(self.work).check_all()
         if self.folder.exists():
-            retired = Path(
-                tempfile.mkdtemp(prefix=f".{self.folder.name}.old.", dir=self.folder.parent)
-            )
-            os.replace(self.folder, retired)
-            os.replace(self.work, self.folder)
-            shutil.rmtree(retired)
+            _exchange(self.work, self.folder)  # leaves the old one to __exit__
         else:
             os.replace(self.work, self.folder)
+
+
+def _replaceable(folder: Path) -> bool:
+    """Is this an older bundle, or an empty folder?"""
+    return folder.is_dir() and ((folder / MANIFEST).is_file() or not any(folder.iterdir()))
+
+
+def _exchange(new: Path, old: Path) -> None:
+    """Swap two directories in one step, so that a whole bundle has the name at every moment."""
+    at_working_directory, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE of Linux
+    libc = ctypes.CDLL(None)
+    here = ctypes.c_int(at_working_directory)
+    if hasattr(libc, "renameat2"):
+        names = [ctypes.c_char_p(os.fsencode(path)) for path in (new, old)]
+        if libc.renameat2(here, names[0], here, names[1], ctypes.c_uint(exchange)) == 0:
+            return
+    # A file system without exchange: two renames, undone when the second does not come to pass.
+    retired = Path(tempfile.mkdtemp(prefix=f".{old.name}.old.", dir=old.parent))
+    os.replace(old, retired)
+    try:
+        os.replace(new, old)
+    except BaseException:
+        os.replace(retired, old)
+        raise
+    os.replace(retired, new)
 
 
 def sha256_of(path: Path) -> str:

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
-from xsd_edge.errors import RecipeError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-T = TypeVar("T")
+from xsd_edge import toml_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +105,7 @@ class Recipe:
     drafter: DrafterSpec
     target_training: TargetTraining
     drafter_training: DrafterTraining
-    folder: Path
+    folder: Path  # where the file lies: its own paths start here
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
@@ -123,55 +114,4 @@ class Recipe:
         Raises:
             RecipeError: the file is missing, is not TOML, lacks a key or has an unknown one.
         """
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise RecipeError(f"cannot read recipe {path}: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise RecipeError(f"{path} is not valid TOML: {error}") from error
-        sections = {
-            "base": BaseModelSpec,
-            "target": TargetSpec,
-            "drafter": DrafterSpec,
-            "target_training": TargetTraining,
-            "drafter_training": DrafterTraining,
-        }
-        unknown = sorted(set(table) - set(sections) - {"name"})
-        if unknown:
-            raise RecipeError(
-                f"{path}: unknown key {unknown[0]!r}; known: name, {', '.join(sections)}"
-            )
-        if "name" not in table:
-            raise RecipeError(f"{path}: 'name' is missing; add name = \"...\" at the top")
-        parsed: dict[str, Any] = {
-            key: _section(path, key, table.get(key), kind) for key, kind in sections.items()
-        }
-        return cls(name=str(table["name"]), folder=path.parent, **parsed)
-
-
-def _section(path: Path, key: str, value: object, kind: type[T]) -> T:
-    """Fill one dataclass from one table: each key known, each present, each of its type."""
-    if not isinstance(value, dict):
-        raise RecipeError(f"{path}: section [{key}] is missing")
-    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]  # kind is a dataclass
-    for name in value:
-        if name not in known:
-            raise RecipeError(f"{path}: unknown key {key}.{name}; known: {', '.join(known)}")
-    arguments: dict[str, Any] = {}
-    for name, field in known.items():
-        if name not in value:
-            raise RecipeError(f"{path}: {key}.{name} is missing")
-        arguments[name] = _typed(path, f"{key}.{name}", value[name], str(field.type))
-    return kind(**arguments)
-
-
-def _typed(path: Path, where: str, value: object, kind: str) -> object:
-    if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind.startswith("tuple") and isinstance(value, list):
-        wanted = kind.count("float")
-        if len(value) == wanted and all(isinstance(v, (int, float)) for v in value):
-            return tuple(float(v) for v in value)
-    elif type(value).__name__ == kind:
-        return value
-    raise RecipeError(f"{path}: {where} must be {kind}, not {value!r}")
+        return toml_files.load(cls, path)

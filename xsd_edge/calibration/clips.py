@@ -80,11 +80,7 @@ class CalibrationSet:
         Raises:
             RecipeError: no such set (the known ones are listed), or its file is wrong.
         """
-        path = toml_files.find("calibration", spec)
-        table = toml_files.read(path)
-        if "folder" in table:
-            raise RecipeError(f"{path}: unknown key 'folder'")
-        return toml_files.fill(cls, {**table, "folder": path.parent}, path)
+        return toml_files.load(cls, toml_files.find("calibration", spec))
 
     def digest(self) -> str:
         """What the set holds, recordings by their bytes."""

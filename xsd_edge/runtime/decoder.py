@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
 from xsd_edge.bundle import TargetInfo
 from xsd_edge.errors import ContextFullError
 from xsd_edge.runtime.engine import Array, Engine

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
 from xsd_edge.bundle import DrafterInfo
 from xsd_edge.runtime.engine import Array, Engine
 from xsd_edge.runtime.sampling import Sampling, distribution, pick

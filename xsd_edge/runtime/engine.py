@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
 from xsd_edge.bundle import Bundle, TensorSpec
 
 Array: TypeAlias = NDArray[Any]

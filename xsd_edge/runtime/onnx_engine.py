@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+
 from xsd_edge.errors import BundleError
 from xsd_edge.runtime.engine import DEFAULT_OPTIONS, Array, Arrays, EngineOptions
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 import numpy as np
-from xsd_edge.events.clips import ClipReader, Slice
+
+from xsd_edge.events.clips import ClipReader
+from xsd_edge.events.cutter import Slice
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.runtime.drafter import EventMemory
 from xsd_edge.runtime.loop import Limits, Prefilled, Round, generate, margin

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+
 from xsd_edge.bundle import Bundle
 from xsd_edge.errors import BundleError
 from xsd_edge.events.packet import EventPacket, Geometry

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
 from xsd_edge.runtime.sampling import Probabilities, Sampling, distribution, pick
 
 

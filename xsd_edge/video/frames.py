@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xsd_edge.errors import SourceError
-from xsd_edge.events.clips import Slice
+from xsd_edge.events.cutter import Slice
 from xsd_edge.events.packet import Geometry
 from xsd_edge.events.representation import event_image
 from xsd_edge.events.source import FrameTrack
