@@ -62,7 +62,7 @@ def test_the_clip_begins_one_frame_interval_before_its_first_frame(tmp_path: Pat
 
 
 def test_frames_on_another_clock_do_not_stretch_the_clip(tmp_path: Path) -> None:
-    clip = {**CLIP, "frames_t_us": np.arange(1, 9) * 10**15}
+    clip = {**CLIP, "frames_t_us": np.arange(1, 9) * 125_000 + 10**15}
     source = open_source(write(tmp_path / "a.npz", clip))
     assert source.extent(10**9) == (int(EVENTS.t[0]), int(EVENTS.t[-1]) + 1)
 

@@ -13,9 +13,9 @@ from xsd_edge.events.cutter import Cutter, Slice
 from xsd_edge.events.packet import EventPacket
 from xsd_edge.events.source import EventSource
 
-GRACE_US: Final = (
-    100_000  # how long after a slice's end silence must last until the slice is closed
-)
+__all__ = ["ClipReader", "Slice"]
+
+GRACE_US: Final = 100_000  # silence after a slice's end that closes the slice
 JOIN_S: Final = 2.0  # a device that ignores O_NONBLOCK may hold its thread
 
 

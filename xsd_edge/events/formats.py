@@ -15,10 +15,10 @@ SNIFF: Final = 1 << 16  # bytes
 
 
 class Format(NamedTuple):
-    """`fits` judges a file's first SNIFF bytes; `encodings` are names a user may say instead."""
+    """`fits` judges a name and the first SNIFF bytes; a user may say one of `encodings` instead."""
 
     encodings: tuple[str, ...]
-    fits: Callable[[bytes], bool]
+    fits: Callable[[Path, bytes], bool]
     open: Callable[[Path, Wanted], Recording]
 
 
@@ -43,7 +43,7 @@ def open_recording(path: Path, wanted: Wanted) -> Recording:
     if not head:
         raise FormatError(f"{path} is empty; record it again")
     for row in FORMATS:
-        if wanted.encoding in row.encodings or (wanted.encoding is None and row.fits(head)):
+        if wanted.encoding in row.encodings or (wanted.encoding is None and row.fits(path, head)):
             return row.open(path, wanted)
     if wanted.encoding is not None:
         raise FormatError(f"unknown format {wanted.encoding!r}; known: {', '.join(known)}")

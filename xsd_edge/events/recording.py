@@ -92,11 +92,11 @@ class Recording:
 
 
 def _with_frames(events: Extent, frames: FrameTrack) -> Extent:
-    """Widen by at most one frame interval at each end: a frame closes the interval it ends."""
+    """Widen to the frames' time, of which the first frame closes an interval, where it is near."""
     if len(frames.t_us) < 2:
         return events
-    interval = min(int(np.median(np.diff(frames.t_us))), GAP_US)
-    start, end = int(frames.t_us[0]) - interval, int(frames.t_us[-1])
-    t0 = start if 0 <= events.t0_us - start <= interval else events.t0_us
-    t1 = end if 0 <= end - events.t1_us <= interval else events.t1_us
+    start = int(frames.t_us[0]) - int(np.median(np.diff(frames.t_us)))
+    end = int(frames.t_us[-1])
+    t0 = start if 0 <= events.t0_us - start <= GAP_US else events.t0_us
+    t1 = end if 0 <= end - events.t1_us <= GAP_US else events.t1_us
     return Extent(t0, t1)

@@ -95,61 +95,84 @@ def open_source(
     Raises:
         SourceError: it is not there, not readable or not what was said.
     """
-    path, asked = _resolve(spec)
+    place, asked = _resolve(spec)
     wanted = Wanted(encoding or asked.encoding, geometry or asked.geometry)
-    mode = _mode(path)
     for fits, opener in OPENERS:
-        if fits(mode):
+        if fits(place):
             try:
-                return opener(path, wanted)
+                return opener(place, wanted)
             except OSError as error:
-                raise _refusal(path, error) from error
-    kind = "a directory" if stat.S_ISDIR(mode) else "neither a file, a FIFO nor a device"
-    raise SourceError(f"{path} is {kind}; give a recording, a FIFO or a character device")
+                raise _refusal(place.path, error) from error
+    raise _nothing_to_open(place)
 
 
-def _open_recording(path: Path, wanted: Wanted) -> EventSource:
+class _Place(NamedTuple):
+    """What the user named, and what is there if it is a path (None: nothing)."""
+
+    name: str
+    status: os.stat_result | None
+
+    @property
+    def path(self) -> Path:
+        return Path(self.name)
+
+    def is_a(self, kind: int) -> bool:
+        """Is it of this kind (stat.S_IFREG, ...)?"""
+        return self.status is not None and stat.S_IFMT(self.status.st_mode) == kind
+
+
+def _open_recording(place: _Place, wanted: Wanted) -> EventSource:
     from xsd_edge.events.formats import open_recording
 
-    return open_recording(path, wanted)
+    return open_recording(place.path, wanted)
 
 
-def _open_stream(path: Path, wanted: Wanted) -> EventSource:
+def _open_stream(place: _Place, wanted: Wanted) -> EventSource:
     from xsd_edge.events.stream import open_stream
 
-    return open_stream(path, wanted)
+    return open_stream(place.path, wanted)
 
 
-OPENERS: Final[tuple[tuple[Callable[[int], bool], Callable[[Path, Wanted], EventSource]], ...]] = (
-    (stat.S_ISREG, _open_recording),
-    (stat.S_ISFIFO, _open_stream),
-    (stat.S_ISCHR, _open_stream),
+# The first row that fits opens it; each imports what it needs only then.
+OPENERS: Final[
+    tuple[tuple[Callable[[_Place], bool], Callable[[_Place, Wanted], EventSource]], ...]
+] = (
+    (lambda place: place.is_a(stat.S_IFREG), _open_recording),
+    (lambda place: place.is_a(stat.S_IFIFO), _open_stream),
+    (lambda place: place.is_a(stat.S_IFCHR), _open_stream),
 )
 
 
-def _resolve(spec: str) -> tuple[Path, Wanted]:
+def _resolve(spec: str) -> tuple[_Place, Wanted]:
     """Split PATH?key=value&... unless all of it is a path that exists."""
     name, mark, query = spec.rpartition("?")
     if not mark or os.path.lexists(spec):
-        return Path(spec), Wanted()
+        return _Place(spec, _status(Path(spec))), Wanted()
     said = dict(parse_qsl(query, keep_blank_values=True))
     encoding, size = said.pop("format", None), said.pop("size", None)
     if said:
         raise SourceError(f"unknown option {next(iter(said))!r} in {spec}; known: format, size")
-    return Path(name), Wanted(encoding, None if size is None else Geometry.parse(size))
+    wanted = Wanted(encoding, None if size is None else Geometry.parse(size))
+    return _Place(name, _status(Path(name))), wanted
 
 
-def _mode(path: Path) -> int:
+def _status(path: Path) -> os.stat_result | None:
     try:
-        return path.stat().st_mode
-    except FileNotFoundError as error:
-        if path.is_symlink():
-            raise SourceError(f"{path} points at nothing; is the camera plugged in?") from error
-        raise SourceError(
-            f"{path} does not exist; check the path, or plug the camera in"
-        ) from error
+        return path.stat()
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError) as error:
         raise _refusal(path, error) from error
+
+
+def _nothing_to_open(place: _Place) -> SourceError:
+    path = place.path
+    if place.status is not None:
+        what = "a directory" if place.is_a(stat.S_IFDIR) else "neither a file, a FIFO nor a device"
+        return SourceError(f"{path} is {what}; give a recording, a FIFO or a character device")
+    if path.is_symlink():
+        return SourceError(f"{path} points at nothing; is the camera plugged in?")
+    return SourceError(f"{path} does not exist; check the path, or plug the camera in")
 
 
 def _refusal(path: Path, error: OSError | ValueError) -> SourceError:

@@ -18,7 +18,7 @@ from xsd_edge.events.source import Wanted
 GEOMETRY: Final = Geometry(640, 480)  # both sensors of EventGPT's data (DSEC, N-ImageNet)
 
 
-def fits(head: bytes) -> bool:
+def fits(path: Path, head: bytes) -> bool:
     """Is it a .npy file?"""
     return head.startswith(MAGIC)
 

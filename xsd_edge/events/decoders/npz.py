@@ -35,7 +35,7 @@ DAMAGE: Final = (
 )
 
 
-def fits(head: bytes) -> bool:
+def fits(path: Path, head: bytes) -> bool:
     """Is it a zip archive?"""
     return head.startswith(MAGIC)
 

@@ -33,7 +33,7 @@ DECODERS: Final[dict[str, Callable[[Geometry, Counters], Decoder]]] = {
 }
 
 
-def fits(head: bytes) -> bool:
+def fits(path: Path, head: bytes) -> bool:
     """Does it begin with a header that names an encoding?"""
     return Header.parse(head).encoding is not None
 
