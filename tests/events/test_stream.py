@@ -184,9 +184,9 @@ def end_in_a_moment(source: EventSource) -> float:
 
 def test_close_wakes_an_idle_fifo(fifo: Path) -> None:
     """Without any writer, and with one that is silent."""
-    assert end_in_a_moment(open_source(f"{fifo}?size=640x480")) < 0.5
+    assert end_in_a_moment(open_source(f"{fifo}?size=640x480")) < 1
     with held_open(fifo, HEADER):
-        assert end_in_a_moment(open_source(str(fifo))) < 0.5
+        assert end_in_a_moment(open_source(str(fifo))) < 1
 
 
 def test_closing_frees_every_descriptor(fifo: Path) -> None:

@@ -139,9 +139,10 @@ class ClipReader:
         self._arrival.saw(packet)
         self._latest = int(packet.t[-1])
         with self._changed:
-            self._events += len(packet)
             slices = self._cutter.feed(packet)
         self._put(slices)
+        with self._changed:
+            self._events += len(packet)
 
     def _fit_clip(self) -> int | None:
         """Stretch the clip over a recording that is shorter; returns that clip's end."""
