@@ -1,6 +1,8 @@
 # Everything a fresh machine needs: `make demo` shows the product, `make test` judges it.
 # PYTHON=python3.12 picks an interpreter (3.10 to 3.12); CLIPS=1 makes the demo short.
 BIN := .venv/bin
+# Downloads stay in the checkout, where `make clean` finds them.
+export XSD_EDGE_CACHE := $(CURDIR)/.cache
 BUNDLE := bundles/demo-cpu
 RECORDING := tests/data/eventcampy_test_events_1.evt3.raw
 STOP := $(if $(CLIPS),--max-clips $(CLIPS))
@@ -32,4 +34,4 @@ $(BUNDLE)/bundle.json: .venv/.ready $(EXPORTED_FROM)
 	@PYTHON="$(PYTHON)" scripts/setup $(MAKECMDGOALS)
 
 clean:
-	rm -rf .venv bundles runs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .cache bundles runs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -12,6 +12,8 @@ from typing import Protocol
 import pytest
 
 ROOT = Path(__file__).parent.parent
+TINY_BUNDLE = ROOT / "tests" / "data" / "tiny-bundle"  # real parts, random weights
+RECORDING = ROOT / "tests" / "data" / "eventcampy_test_events_1.evt3.raw"
 HOST_FOLDERS = ["export", "models", "training", "calibration"]
 HAS_HOST = find_spec("torch") is not None
 
