@@ -6,6 +6,7 @@ from pathlib import Path
 
 from xsd_edge import console
 from xsd_edge.bundle import Bundle
+from xsd_edge.errors import XsdEdgeError
 from xsd_edge.events.clips import ClipReader
 from xsd_edge.events.source import EventSource, Paced, open_source
 from xsd_edge.runtime.options import RunOptions
@@ -62,10 +63,23 @@ def _answer_all(
                 console.data_json(answer_fields(answer) | {"frames": frames.kind})
             else:
                 console.data(answer_line(answer))
+    except XsdEdgeError:
+        if summary.answered:
+            _sum_up(summary, reader, options)
+        raise
+    except KeyboardInterrupt:
+        _sum_up(summary, reader, options)
+        raise
+    else:
+        _sum_up(summary, reader, options)
     finally:
         reader.close()
-        fields = summary.fields(reader.totals())
-        if options.json:
-            console.data_json(fields)
-        else:
-            console.say("; ".join(f"{k} {v}" for k, v in fields["summary"].items()))
+
+
+def _sum_up(summary: Summary, reader: ClipReader, options: RunOptions) -> None:
+    reader.close()  # the counts are final then
+    fields = summary.fields(reader.totals())
+    if options.json:
+        console.data_json(fields)
+    else:
+        console.say("; ".join(f"{k} {v}" for k, v in fields["summary"].items()))

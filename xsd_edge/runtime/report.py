@@ -57,12 +57,13 @@ class Summary:
 
     def __init__(self) -> None:
         self._all, self._plain = Decoding(), Decoding()
-        self._answers = self._compared = self._different = 0
+        self.answered = 0
+        self._compared = self._different = 0
         self._first: list[float] = []
         self._whole: list[float] = []
 
     def add(self, answer: Answer) -> None:
-        self._answers += 1
+        self.answered += 1
         self._first.append(answer.decoding.first_token_s)
         self._whole.append(answer.decoding.answer_s)
         _accumulate(self._all, answer.decoding)
@@ -75,7 +76,7 @@ class Summary:
         """The last JSON line; `counters` are the reader's."""
         decoded, rounds = self._all.decoded, self._all.rounds
         fields: dict[str, Any] = {
-            "answers": self._answers,
+            "answers": self.answered,
             "tokens": len(self._all.tokens),
             "rounds": rounds,
             "drafted": self._all.drafted,

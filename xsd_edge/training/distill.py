@@ -23,6 +23,7 @@ from xsd_edge.events.representation import count_bins
 from xsd_edge.recipe import Recipe
 from xsd_edge.runtime.decoder import Decoder
 from xsd_edge.runtime.drafter import EventMemory
+from xsd_edge.runtime.engine import EngineOptions
 from xsd_edge.runtime.loop import Limits, Prefilled, generate
 from xsd_edge.runtime.onnx_engine import OnnxEngine
 from xsd_edge.runtime.sampling import Sampling
@@ -134,7 +135,9 @@ class Collector:
         recipe: Recipe,
     ) -> None:
         table = model.model.language_model.get_input_embeddings().weight.detach()
-        self._decoder = Decoder(OnnxEngine(graph), info, table.to(torch.float16).numpy())
+        # Spinning threads of one library would keep the other's from the cores.
+        engine = OnnxEngine(graph, EngineOptions(spinning=False))
+        self._decoder = Decoder(engine, info, table.to(torch.float16).numpy())
         self._model, self._words, self._recipe = model, words, recipe
         before, self._after = recipe.target.prompt.split("<video>")
         self._decoder.prefill(self._decoder.embed(words.encode(before).ids))
