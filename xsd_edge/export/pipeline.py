@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -57,9 +57,7 @@ def export_bundle(
         writer.path("tokenizer.json").write_text(tokenizer_json, encoding="utf-8")
         info = target_info(recipe, pair.target)
         export = _Export(writer, pair, board, info, report)
-        export.target(
-            tokenizer_json, [replace(scene_clip(s), question=DESCRIBE) for s in PARITY_SEEDS]
-        )
+        export.target(tokenizer_json, [scene_clip(seed) for seed in PARITY_SEEDS])
         export.small_networks(list(calibration.clips(recipe, report)))
         manifest = export.manifest(calibration)
         writer.commit(manifest)
@@ -86,7 +84,7 @@ class _Export:
         context = self._info.context
         written = export_target(self._pair.target, tokenizer_json, folder, context=context)
         self._report(f"target: answering {len(clips)} held-out clips in PyTorch and from the graph")
-        spoken = [speak(self._pair, clip, self._info) for clip in clips]
+        spoken = speak(self._pair, clips, DESCRIBE, self._info)
         row, agreement = check_target(self._pair, written.graph, "int4", self._info, spoken)
         self._add_row(row)
         self._agreements.append(agreement)

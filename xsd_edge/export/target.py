@@ -46,6 +46,7 @@ from safetensors.torch import save_file
 from transformers import LlamaConfig, VideoLlavaForConditionalGeneration
 
 from xsd_edge.errors import BundleError
+from xsd_edge.export.onnx_graph import strip
 
 # Blocks of 32, int8 activations (accuracy level 4): the fastest MatMulNBits kernels on CPUs.
 # The vocabulary product in int8 costs 4 % of a five-row pass and takes a third of the divergence
@@ -92,6 +93,9 @@ def export_target(
     config = language_config(model)
     head_width = config.head_dim or config.hidden_size // config.num_attention_heads
     name_dimensions(network, head_width)
+    strip(network)
+    # The builder appends the commit of whatever repository it is started in.
+    network.producer_version = network.producer_version.partition("+")[0]
     onnx.save(network, str(graph))
     return TargetGraph(graph, data)
 

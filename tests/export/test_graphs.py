@@ -1,0 +1,188 @@
+"""The small networks' graphs: what TensorRT demands of them, and whether they answer alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from xsd_edge.bundle import Bundle
+from xsd_edge.calibration.batches import Feeds, Pair, batches
+from xsd_edge.calibration.clips import CalibrationSet, scene_clip
+from xsd_edge.export.networks import Network, Vision, small_networks
+from xsd_edge.export.onnx_graph import OPSET, tensor_specs, write_graph
+from xsd_edge.export.quantize import attention_products, quantize
+
+pytestmark = [pytest.mark.host, pytest.mark.slow]
+
+NAMES = (
+    "vision",
+    "event_encoder",
+    "alignment",
+    "event_memory",
+    "draft_head",
+    "acceptance_predictor",
+)
+
+
+@pytest.fixture(scope="module")
+def networks(pair: Pair) -> dict[str, Network]:
+    spec = pair.recipe
+    made = small_networks(pair.target, pair.drafter, spec.target, spec.drafter)
+    return {network.name: network for network in made}
+
+
+@pytest.fixture(scope="module")
+def inputs(pair: Pair) -> dict[str, list[Feeds]]:
+    return batches(pair, [scene_clip(seed) for seed in (900_000_000, 900_000_001)])
+
+
+@pytest.fixture
+def folder(bundle: Bundle) -> Path:
+    """NAME/fp32.onnx and NAME/int8.onnx of every network."""
+    return bundle.folder
+
+
+def answers(path: Path, feeds: Feeds) -> list[NDArray[Any]]:
+    return list(ort.InferenceSession(str(path)).run(None, feeds))
+
+
+def test_all_parts_are_there(networks: dict[str, Network]) -> None:
+    assert tuple(networks) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_graph_answers_as_the_module(
+    name: str, networks: dict[str, Network], inputs: dict[str, list[Feeds]], folder: Path
+) -> None:
+    network = networks[name]
+    for feeds in inputs[name]:
+        expected = network.reference(*(torch.from_numpy(feeds[n]) for n in network.inputs))
+        for precision, tolerance in (("fp32", 1e-4), ("int8", 0.1)):
+            found = answers(folder / f"{name}/{precision}.onnx", feeds)
+            for wanted, got in zip(expected, found, strict=True):
+                error = np.linalg.norm(wanted.numpy() - got) / np.linalg.norm(wanted.numpy())
+                assert error < tolerance, precision
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_and_dimensions(name: str, networks: dict[str, Network], folder: Path) -> None:
+    network = networks[name]
+    for precision in ("fp32", "int8"):
+        model = onnx.load(str(folder / f"{name}/{precision}.onnx"))
+        specs = tensor_specs(list(model.graph.input))
+        assert tuple(spec.name for spec in specs) == network.inputs
+        assert tuple(value.name for value in model.graph.output) == network.outputs
+        for spec, example in zip(specs, network.example, strict=True):
+            varies = network.dynamic.get(spec.name, {})
+            assert spec.shape == tuple(varies.get(i, n) for i, n in enumerate(example.shape))
+            assert spec.dtype == str(example.dtype).removeprefix("torch.")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_plain_onnx_without_traces_of_this_machine(name: str, precision: str, folder: Path) -> None:
+    path = folder / f"{name}/{precision}.onnx"
+    model = onnx.load(str(path))
+    onnx.checker.check_model(model, full_check=True)  # also: nodes are sorted
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", OPSET)]
+    assert b"site-packages" not in path.read_bytes()
+    assert b"xsd_edge" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_int8_is_symmetric_and_per_channel(name: str, folder: Path) -> None:
+    model = onnx.load(str(folder / f"{name}/int8.onnx"))
+    constants = {c.name: onnx.numpy_helper.to_array(c) for c in model.graph.initializer}
+    pairs = [n for n in model.graph.node if n.op_type.endswith("QuantizeLinear")]
+    assert pairs
+    assert not any(n.op_type.startswith("Dynamic") for n in model.graph.node)
+    for node in pairs:
+        zero = constants[node.input[2]]
+        assert (
+            zero.dtype == np.int8
+        )  # uint8 with zero point 0 would silently halve TensorRT's range
+        assert not zero.any()
+        assert (constants[node.input[1]] > 0).all()
+    weights = [n for n in pairs if n.op_type == "QuantizeLinear" and n.input[0] in constants]
+    assert all(constants[n.input[1]].size == _channels(n, constants) for n in weights)
+
+
+def _channels(node: onnx.NodeProto, constants: dict[str, NDArray[Any]]) -> int:
+    axis = next(a.i for a in node.attribute if a.name == "axis")
+    return constants[node.input[0]].shape[axis]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weight_products_are_quantized_and_nothing_else(name: str, folder: Path) -> None:
+    before = onnx.load(str(folder / f"{name}/fp32.onnx")).graph
+    model = onnx.load(str(folder / f"{name}/int8.onnx"))
+    made_by = {output: n.op_type for n in model.graph.node for output in n.output}
+    free = set(attention_products(onnx.load(str(folder / f"{name}/fp32.onnx"))))
+    kinds = ("MatMul", "Gemm", "Conv")
+    assert sum(n.op_type in kinds for n in before.node) == sum(
+        n.op_type in kinds for n in model.graph.node
+    )
+    for node in model.graph.node:
+        from_integers = [made_by.get(i) == "DequantizeLinear" for i in node.input[:2]]
+        if node.op_type in kinds and node.name not in free:
+            assert all(from_integers), node.name
+        elif node.op_type not in ("QuantizeLinear", "Shape"):
+            assert not any(from_integers), f"{node.op_type} {node.name}"
+    if name in ("vision", "event_encoder", "draft_head"):
+        assert free
+
+
+@pytest.mark.parametrize(("rows", "past"), [(1, 0), (1, 1), (1, 9), (5, 0), (4, 11)])
+def test_draft_head_takes_any_rows_behind_any_past(
+    rows: int, past: int, networks: dict[str, Network], folder: Path
+) -> None:
+    head = networks["draft_head"]
+    rng = np.random.default_rng(rows + past)
+    sizes = {"m": rows, "S": past, "T": past + rows}
+    feeds: Feeds = {}
+    for name, example in zip(head.inputs, head.example, strict=True):
+        varies = head.dynamic.get(name, {})
+        shape = [sizes[varies[i]] if i in varies else n for i, n in enumerate(example.shape)]
+        feeds[name] = rng.normal(size=shape).astype(np.float32)
+    feeds["position"] = np.arange(past, past + rows)
+    feeds["mask"] = np.triu(np.full((rows, past + rows), -1e4, np.float32), past + 1)
+    expected = head.reference(*(torch.from_numpy(feeds[n]) for n in head.inputs))
+    for wanted, got in zip(expected, answers(folder / "draft_head/fp32.onnx", feeds), strict=True):
+        np.testing.assert_allclose(got, wanted.numpy(), atol=1e-4)
+
+
+def test_vision_is_transformers_own_path(pair: Pair) -> None:
+    images = torch.rand(1, 3, 3, 64, 64)
+    with torch.no_grad():
+        theirs = pair.target.model.get_video_features(images).pooler_output
+        ours = Vision(pair.target)(images[0])
+    assert torch.equal(ours.reshape(theirs.shape), theirs)
+
+
+def test_export_writes_equal_bytes_twice(
+    pair: Pair, networks: dict[str, Network], folder: Path, tmp_path: Path
+) -> None:
+    again = tmp_path / "again.fp32.onnx"
+    write_graph(networks["draft_head"], again)
+    assert again.read_bytes() == (folder / "draft_head/fp32.onnx").read_bytes()
+    calibrating = batches(pair, CalibrationSet.load("demo").clips(pair.recipe, print))
+    quantize(again, tmp_path / "again.int8.onnx", calibrating["draft_head"])
+    found = (tmp_path / "again.int8.onnx").read_bytes()
+    assert found == (folder / "draft_head/int8.onnx").read_bytes()
+
+
+def test_quantizing_leaves_nothing_in_the_working_directory(
+    inputs: dict[str, list[Feeds]], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    quantize(folder / "alignment/fp32.onnx", tmp_path / "out" / "q.onnx", inputs["alignment"])
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["q.onnx"]
