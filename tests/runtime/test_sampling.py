@@ -28,7 +28,7 @@ def slow_distribution(logits: np.ndarray, sampling: Sampling) -> np.ndarray:
     out = np.zeros(len(logits))
     for i in kept:
         out[i] = weights[i]
-    return out / out.sum()
+    return np.asarray(out / out.sum())
 
 
 @settings(max_examples=200, deadline=None)

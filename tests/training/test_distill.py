@@ -42,8 +42,8 @@ def test_colour_hardly_shows_in_events() -> None:
         )
         for c in ("red", "blue")
     ]
-    where = [np.flatnonzero(c.sum(0).ravel() > 0.5) for c in counts]
-    common = len(np.intersect1d(*where)) / min(map(len, where))
+    red, blue = (np.flatnonzero(c.sum(0).ravel() > 0.5) for c in counts)
+    common = len(np.intersect1d(red, blue)) / min(len(red), len(blue))
     assert common > 0.8
 
 

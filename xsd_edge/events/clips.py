@@ -36,7 +36,7 @@ class ClipReader:
     def __init__(self, source: EventSource, clip_us: int, slices: int, *, drop_late: bool) -> None:
         self._source = source
         self._slices = slices
-        self._drop_late = drop_late
+        self.drop_late = drop_late
         self._cutter = Cutter(clip_us, slices, thin=drop_late)
         self._arrival = _Arrival()
         self._latest = 0  # time of the last event
@@ -165,7 +165,7 @@ class ClipReader:
             with self._changed:
                 if slice_.index == 0:
                     self._drop(self._take_incomplete())
-                if self._drop_late:
+                if self.drop_late:
                     self._queue.append(slice_)
                     if slice_.last:
                         self._drop_older(slice_.clip)

@@ -89,6 +89,8 @@ class Pipeline:
         seen: list[Slice] = []
         clips = 0
         for slice_ in self._reader:
+            # Without real time a clip has no end to count from but when it is handed out.
+            ended = slice_.ready_s if self._reader.drop_late else perf_counter()
             if slice_.index == 0:
                 self._session.begin_clip()
                 seen.clear()
@@ -96,18 +98,17 @@ class Pipeline:
             self._session.add_frame(self._frames.at(slice_))
             if not slice_.last:
                 continue
-            yield from self._answer_clip(seen)
+            yield from self._answer_clip(seen, ended)
             clips += 1
             if clips == self._options.max_clips:
                 return
 
-    def _answer_clip(self, slices: list[Slice]) -> Iterator[Answer]:
+    def _answer_clip(self, slices: list[Slice], possible_since: float) -> Iterator[Answer]:
         first, last = slices[0], slices[-1]
         events = EventPacket.concatenate([s.events for s in slices])
         memory = None
         if self._planner is not None:
             memory = self._session.read_events(events, self._geometry, first.t0_us, last.t1_us)
-        possible_since = last.ready_s
         for number, question in enumerate(self._options.prompts):
             prefilled = self._session.ask(question)
             seed = np.random.SeedSequence((self._options.seed, first.clip, number))
