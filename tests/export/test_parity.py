@@ -23,7 +23,7 @@ from xsd_edge.export.networks import Network
 from xsd_edge.export.onnx_graph import write_graph
 from xsd_edge.export.parity import Parity, check_network, references, row_cosines
 from xsd_edge.export.target import TargetGraph
-from xsd_edge.export.target_parity import Agreement, check_target, speak
+from xsd_edge.export.target_parity import Agreement, check_target, divergence, speak
 from xsd_edge.training.run import target_info
 
 pytestmark = pytest.mark.host
@@ -84,7 +84,7 @@ def test_cosines_of_zero_and_of_no_number() -> None:
 
 
 def test_too_few_equal_choices_name_the_way_out() -> None:
-    agreement = Agreement("int4", 4, 0, 100, 0.2, 0.5, least_top1=0.9)
+    agreement = Agreement("int4", 4, 0, 100, 0.2, 0.5, 1.0, 0.5, 0.5, least_top1=0.9)
     with pytest.raises(BundleError, match=r"only 50\.0% of 100 places"):
         agreement.require()
     replace(agreement, top1=0.95).require()
@@ -95,12 +95,23 @@ def test_the_target_says_what_transformers_says(pair: Pair, target: TargetGraph)
     info = target_info(pair.recipe, pair.target)
     clips = [scene_clip(1_000_000_000 + i) for i in range(2)]
     spoken = speak(pair, clips, "Describe the scene.", info)
-    row, agreement = check_target(pair, target.graph, "int4", info, spoken)
-    row.require()
+    agreement = check_target(pair, target.graph, "int4", info, spoken)
     agreement.require()
     assert agreement.clips == 2
     assert agreement.tokens == sum(len(each.answer) for each in spoken)
-    assert row.cosine_mean > 0.99
+    assert agreement.cosine_hidden > 0.99
+    assert agreement.cosine_logits > 0.99
+    assert agreement.divergence < 0.05
+
+
+@given(arrays(np.float32, (3, 6), elements=st.floats(-20, 20, width=32)), st.integers(-50, 50))
+def test_divergence_is_that_of_distributions(logits: NDArray[np.float32], shift: int) -> None:
+    assert divergence(logits, logits + np.float32(shift)) == pytest.approx(0, abs=1e-4)
+    other = np.roll(logits, 1, axis=1)
+    p, q = (
+        np.exp(x) / np.exp(x).sum(1, keepdims=True) for x in (np.float64(logits), np.float64(other))
+    )
+    assert divergence(logits, other) == pytest.approx((p * np.log(p / q)).sum(1).mean(), abs=1e-6)
 
 
 @pytest.mark.slow

@@ -75,14 +75,14 @@ def small_networks(
         Network("event_encoder", drafter.encoder, ("events",), ("features",), (events,)),
         Network("alignment", drafter.alignment, ("features",), ("aligned",), (features,)),
         Network("event_memory", drafter.memory, ("aligned",), ("keys", "values"), (aligned,)),
-        _draft_head(drafter, width, drafter_spec.head_width, tokens, head),
+        draft_head_network(drafter, width, drafter_spec.head_width, tokens, head),
         Network(
             "acceptance_predictor", drafter.predictor, ("hidden", "aligned"), ("logits",), predicted
         ),
     )
 
 
-def _draft_head(
+def draft_head_network(
     drafter: Drafter, width: int, head_width: int, tokens: int, head: tuple[int, int]
 ) -> Network:
     rows, past = 3, 7

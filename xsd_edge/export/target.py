@@ -94,7 +94,7 @@ def export_target(
     head_width = config.head_dim or config.hidden_size // config.num_attention_heads
     name_dimensions(network, head_width)
     strip(network)
-    # The builder appends the commit of whatever repository it is started in.
+    # The builder appends the commit of whatever repository it is installed under.
     network.producer_version = network.producer_version.partition("+")[0]
     onnx.save(network, str(graph))
     return TargetGraph(graph, data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -16,25 +16,34 @@ from xsd_edge.bundle import TargetInfo
 from xsd_edge.calibration.batches import Pair, frames_of
 from xsd_edge.calibration.clips import Clip
 from xsd_edge.errors import BundleError
-from xsd_edge.export.parity import Parity, compare
+from xsd_edge.export.parity import row_cosines
 from xsd_edge.export.target import embedding_table
 from xsd_edge.runtime.decoder import Decoder
 from xsd_edge.runtime.onnx_engine import OnnxEngine
 
 LEAST_TOP1 = 0.85  # of teacher-forced tokens: finds a broken graph, does not judge INT4
 LONGEST_ANSWER = 64
+NEVER = np.float32(-1e4)  # a logit; finite, so that cosines and divergences stay numbers
+
+Floats: TypeAlias = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Whether the target's graph says what PyTorch says."""
+    """Whether the target's graph says what PyTorch says; all but `greedy` after PyTorch's words.
+
+    Judged by its choices, not by cosines: most of a logit row is words that nobody considers.
+    """
 
     precision: str
     clips: int
     same_answers: int  # greedy answers that are equal to the last token
     tokens: int
     greedy: float  # share of PyTorch's greedy tokens that the graph has at the same place
-    top1: float  # share of tokens chosen alike when both have read PyTorch's answer so far
+    top1: float  # share of tokens that both choose alike
+    divergence: float  # mean KL divergence of the graph's next-token distribution, in nats
+    cosine_hidden: float  # mean
+    cosine_logits: float
     least_top1: float
 
     def require(self) -> None:
@@ -50,11 +59,11 @@ class Agreement:
 class Spoken:
     """What PyTorch's target says about a clip, and thinks while it says it."""
 
-    visual: NDArray[np.float32]  # [frames * tokens_per_frame, D]
+    visual: Floats  # [frames * tokens_per_frame, D]
     question: list[int]
     answer: list[int]  # greedy, the end token included if it came
-    hidden: NDArray[np.float32]  # [n, D] where the answer's n tokens were chosen
-    logits: NDArray[np.float32]  # [n, V]
+    hidden: Floats  # [n, D] where the answer's n tokens were chosen
+    logits: Floats  # [n, V]
 
 
 @torch.no_grad()
@@ -99,36 +108,47 @@ def speak(pair: Pair, clips: Sequence[Clip], question: str, info: TargetInfo) ->
 
 def check_target(
     pair: Pair, graph: Path, precision: str, info: TargetInfo, spoken: Sequence[Spoken]
-) -> tuple[Parity, Agreement]:
+) -> Agreement:
     """Let the graph read and answer what PyTorch did, with its cache in place as on the device."""
-    table = embedding_table(pair.target)
-    engine = OnnxEngine(graph)
-    decoder = Decoder(engine, info, table)
-    decoder.prefill(
-        decoder.embed(pair.words.encode(pair.recipe.target.prompt.split("<video>")[0]).ids)
-    )
+    decoder = Decoder(OnnxEngine(graph), info, embedding_table(pair.target))
+    before = pair.recipe.target.prompt.split("<video>")[0]
+    decoder.prefill(decoder.embed(pair.words.encode(before).ids))
     start = decoder.offset
-    pairs: list[tuple[NDArray[Any], NDArray[Any]]] = []
-    alike = together = same = total = 0
+    answers: list[tuple[list[int], list[int]]] = []
+    logits: list[tuple[Floats, Floats]] = []
+    hidden: list[tuple[Floats, Floats]] = []
     for each in spoken:
         decoder.trim(start)
         decoder.prefill(each.visual)
-        asked = decoder.offset
-        said = _greedy(decoder, each.question, len(each.answer), info)
+        asked, length = decoder.offset, len(each.answer)
+        answers.append((each.answer, _greedy(decoder, each.question, length, info)))
         decoder.trim(asked)
         rows = decoder.embed([*each.question, *each.answer[:-1]])
-        logits, hidden = decoder.forward(rows, last=len(each.answer))
-        thought = hidden[-len(each.answer) :]
-        pairs += [(each.logits, logits.copy()), (each.hidden, thought.copy())]
-        alike += int((_allowed(logits, info).argmax(1) == each.answer).sum())
-        together += sum(a == b for a, b in zip(each.answer, said, strict=False))
-        same += said == each.answer
-        total += len(each.answer)
-    engine.close()
-    agreement = Agreement(
-        precision, len(spoken), same, total, together / total, alike / total, LEAST_TOP1
+        found = decoder.forward(rows, last=length)
+        logits.append((each.logits, _allowed(found.logits, info)))
+        hidden.append((each.hidden, found.hidden[-length:].copy()))
+    said = [token for answer, _ in answers for token in answer]
+    wanted, got = (np.concatenate(side) for side in zip(*logits, strict=True))
+    together = sum(a == b for pair_ in answers for a, b in zip(*pair_, strict=False))
+    return Agreement(
+        precision=precision,
+        clips=len(spoken),
+        same_answers=sum(a == b for a, b in answers),
+        tokens=len(said),
+        greedy=together / len(said),
+        top1=float((got.argmax(1) == said).mean()),
+        divergence=divergence(_allowed(wanted, info), got),
+        cosine_hidden=float(np.concatenate([row_cosines(*h) for h in hidden]).mean()),
+        cosine_logits=float(np.concatenate([row_cosines(*x) for x in logits]).mean()),
+        least_top1=LEAST_TOP1,
     )
-    return compare("target", precision, pairs), agreement
+
+
+def divergence(wanted: Floats, found: Floats) -> float:
+    """Mean Kullback-Leibler divergence KL(wanted || found) of the rows' softmax, in nats."""
+    p, q = (x - x.max(1, keepdims=True) for x in (wanted.astype(np.float64), found))
+    p, q = (x - np.log(np.exp(x).sum(1, keepdims=True)) for x in (p, q))
+    return float((np.exp(p) * (p - q)).sum(1).mean())
 
 
 def _greedy(decoder: Decoder, question: list[int], longest: int, info: TargetInfo) -> list[int]:
@@ -141,7 +161,8 @@ def _greedy(decoder: Decoder, question: list[int], longest: int, info: TargetInf
         logits = decoder.forward(decoder.embed(said[-1:]), last=1).logits
 
 
-def _allowed(logits: NDArray[np.float32], info: TargetInfo) -> NDArray[np.float32]:
-    allowed: NDArray[np.float32] = logits.copy()
-    allowed[:, list(info.masked_tokens)] = -np.inf
+def _allowed(logits: Floats, info: TargetInfo) -> Floats:
+    """A copy in which the tokens that are never emitted have no chance."""
+    allowed: Floats = logits.copy()
+    allowed[:, list(info.masked_tokens)] = NEVER
     return allowed
