@@ -20,7 +20,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-d
     """The torch drafter, its exported head behind the engine contract, and an embedding table."""
     import torch
 
-    from xsd_edge.export.networks import Network
+    from xsd_edge.export.networks import draft_head_network
     from xsd_edge.export.onnx_graph import write_graph
     from xsd_edge.models.drafter import Drafter
     from xsd_edge.recipe import DrafterSpec
@@ -43,9 +43,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-d
         gamma_max=GAMMA,
     )
     drafter = Drafter(spec, WIDTH, len(DRAFTED)).eval()
-    from xsd_edge.export.networks import _draft_head
-
-    network: Network = _draft_head(drafter, WIDTH, 16, TOKENS, (2, 8))
+    network = draft_head_network(drafter, WIDTH, 16, TOKENS, (2, 8))
     path = tmp_path_factory.mktemp("head") / "head.onnx"
     write_graph(network, path)
     table = np.random.default_rng(1).normal(size=(VOCABULARY, WIDTH)).astype(np.float16)
