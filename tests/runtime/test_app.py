@@ -1,5 +1,4 @@
-"""`xsd-edge run` as a process on a real bundle with random weights: good input and bad.
-"""
+"""`xsd-edge run` as a process on a real bundle with random weights: good input and bad."""
 
 from __future__ import annotations
 
