@@ -78,27 +78,36 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, default=0.0)
     parser.add_argument("--exact", action="store_true")
     given = parser.parse_args()
-    session = Session(Bundle(given.bundle))
+    seeds = range(given.first, given.first + given.scenes)
+    found = measure(given.bundle, seeds, given.gamma, given.temperature, given.exact)
+    print(json.dumps({kind: totals.fields() for kind, totals in found.items()}))
+
+
+def measure(
+    bundle: Path, seeds: range, gamma: int = 5, temperature: float = 0.0, exact: bool = True
+) -> dict[str, Totals]:
+    """The caption and one other question about each scene, drafted and plain; totals by kind."""
+    session = Session(Bundle(bundle))
     totals: dict[str, Totals] = {}
-    for seed in range(given.first, given.first + given.scenes):
+    for seed in seeds:
         scene = scenes.Scene.from_seed(seed)
         asked = scene.exchanges()
         picked = (asked[0], asked[1 + seed % (len(asked) - 1)])
         options = RunOptions(
-            bundle=given.bundle,
+            bundle=bundle,
             camera="demo",
             prompts=tuple(p.question for p in picked),
-            gamma=given.gamma,
-            temperature=given.temperature,
+            gamma=gamma,
+            temperature=temperature,
             seed=seed,
-            exact=given.exact,
+            exact=exact,
             compare_plain=True,
             fast=True,
         )
         for answer, exchange in zip(answers(session, scene, options), picked, strict=True):
             for kind in (exchange.kind, "all"):
                 totals.setdefault(kind, Totals()).add(answer, exchange.answer)
-    print(json.dumps({kind: found.fields() for kind, found in totals.items()}))
+    return totals
 
 
 def answers(session: Session, scene: scenes.Scene, options: RunOptions) -> list[Answer]:
