@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -19,6 +20,12 @@ HAS_HOST = find_spec("torch") is not None
 
 # On a device the host's test files cannot even be imported.
 collect_ignore = [] if HAS_HOST else HOST_FOLDERS
+
+
+def pytest_configure() -> None:
+    # A background job of a shell script is born deaf to Ctrl-C, and so its children would be.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> list[str]:
