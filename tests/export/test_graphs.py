@@ -186,3 +186,17 @@ def test_quantizing_leaves_nothing_in_the_working_directory(
     quantize(folder / "alignment/fp32.onnx", tmp_path / "out" / "q.onnx", inputs["alignment"])
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["q.onnx"]
+
+
+def test_blocks_answer_as_the_draft_head(
+    networks: dict[str, Network], inputs: dict[str, list[Feeds]], folder: Path
+) -> None:
+    path, head = folder / "draft_head/int8_blocks.onnx", networks["draft_head"]
+    free = attention_products(onnx.load(str(folder / "draft_head/fp32.onnx")))
+    graph = onnx.load(str(path)).graph
+    assert [n.name for n in graph.node if n.op_type == "MatMul"] == free
+    assert sum(n.op_type == "MatMulNBits" for n in graph.node) == 10
+    for feeds in inputs["draft_head"]:
+        expected = head.reference(*(torch.from_numpy(feeds[n]) for n in head.inputs))
+        for wanted, got in zip(expected, answers(path, feeds), strict=True):
+            assert np.linalg.norm(wanted.numpy() - got) < 0.05 * np.linalg.norm(wanted.numpy())

@@ -71,9 +71,9 @@ def test_a_broken_graph_is_caught(tmp_path: Path, damage: str) -> None:
 
 @given(arrays(np.float32, (3, 4), elements=FLOATS), st.floats(0.01, 100))
 def test_cosine_of_a_scaled_row_is_one(rows: NDArray[np.float32], factor: float) -> None:
+    rows = rows[np.abs(rows).max(1) > 1e-3]  # scaling rounds what is next to nothing
     np.testing.assert_allclose(row_cosines(rows, rows * np.float32(factor)), 1, atol=1e-5)
-    moving = np.linalg.norm(rows, axis=1) > 1e-3
-    np.testing.assert_allclose(row_cosines(rows, -rows)[moving], -1, atol=1e-5)
+    np.testing.assert_allclose(row_cosines(rows, -rows), -1, atol=1e-5)
 
 
 def test_cosines_of_zero_and_of_no_number() -> None:

@@ -57,12 +57,14 @@ def test_bundle_is_complete_and_alone(bundle: Bundle) -> None:
 
 
 @pytest.mark.slow
-def test_small_networks_come_in_both_precisions(bundle: Bundle) -> None:
-    for name in PARTS - {"target"}:
+def test_precisions_and_defaults(bundle: Bundle) -> None:
+    for name in PARTS - {"target", "draft_head"}:
         part = bundle.part(name)
         assert set(part.files) == set(part.tolerance) == {"fp32", "int8"}
         assert part.default == "fp32"
         assert part.opset == 20
+    assert set(bundle.part("draft_head").files) == {"fp32", "int8", "int8_blocks"}
+    assert bundle.part("draft_head").default == "int8_blocks"
     assert set(bundle.part("target").files) == {"int4"}
 
 
@@ -95,7 +97,7 @@ def test_a_device_can_check_parity_from_the_reference(bundle: Bundle, part: str)
     found = {name: np.empty_like(array) for name, array in expected.items()}
     open_engine(bundle, part).run(feeds, found)
     for name, array in expected.items():
-        assert row_cosines(array, found[name]).min() >= described.tolerance["fp32"]
+        assert row_cosines(array, found[name]).min() >= described.tolerance[described.default]
 
 
 @pytest.mark.slow
@@ -115,7 +117,8 @@ def test_parity_report(bundle: Bundle, reported: list[str]) -> None:
     parity = json.loads(bundle.named("parity").read_text())
     rows = {(row["part"], row["precision"]) for row in parity["graphs"]}
     small = PARTS - {"target"}
-    assert rows == {(p, x) for p in small for x in ("fp32", "int8")}
+    expected = {(part, precision) for part in small for precision in ("fp32", "int8")}
+    assert rows == expected | {("draft_head", "int8_blocks")}
     assert all(row["cosine_min"] >= row["tolerance"] for row in parity["graphs"])
     (agreement,) = parity["target"]
     assert agreement["clips"] == 4

@@ -66,11 +66,14 @@ def tensor_specs(values: list[onnx.ValueInfoProto]) -> tuple[TensorSpec, ...]:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """For exporters and quantizers: they print, log and warn about their own insides."""
-    level = logging.root.manager.disable
+    root = logging.root
+    disabled, handlers, level = root.manager.disable, root.handlers[:], root.level
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(level)
+        logging.disable(disabled)
+        root.handlers[:] = handlers
+        root.setLevel(level)

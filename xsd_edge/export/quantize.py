@@ -1,7 +1,8 @@
-"""Static INT8 for the small networks: explicit symmetric Q/DQ pairs, as TensorRT takes them.
+"""INT8 for the small networks: explicit symmetric Q/DQ pairs, as TensorRT takes them.
 
 Weight products and convolutions only. Attention's own products stay in floating point, so that
-TensorRT may fuse them, and so do norms, softmax and residual sums.
+TensorRT may fuse them, and so do norms, softmax and residual sums. `pack_blocks` is the other INT8,
+for networks that run one row at a time on a CPU: what counts there is how many bytes are read.
 """
 
 from __future__ import annotations
@@ -62,6 +63,21 @@ def quantize(source: Path, destination: Path, batches: Sequence[Feeds]) -> None:
     model = onnx.load(str(destination))
     strip(model)
     onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, str(destination))
+
+
+def pack_blocks(source: Path, destination: Path) -> None:
+    """Write `source` with weights as INT8 blocks of 32 in ONNX Runtime's own MatMulNBits."""
+    with quiet():  # importing it sets up logging for the whole process
+        from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+        packer = MatMulNBitsQuantizer(
+            onnx.load(str(source)), bits=8, block_size=32, is_symmetric=True, accuracy_level=4
+        )
+        packer.process()
+    model = packer.model.model
+    strip(model)
+    onnx.checker.check_model(model)
     onnx.save(model, str(destination))
 
 
