@@ -15,12 +15,14 @@ from xsd_edge.bundle import MANIFEST, Bundle, Manifest, sha256_of
 from xsd_edge.calibration.batches import Pair
 from xsd_edge.calibration.clips import scene_clip
 from xsd_edge.errors import BundleError, RecipeError, TrainingError
+from xsd_edge.events.clips import ClipReader
 from xsd_edge.events.source import open_source
 from xsd_edge.export.parity import row_cosines
 from xsd_edge.export.pipeline import DEMO_SEED, export_bundle
 from xsd_edge.recipe import Recipe
 from xsd_edge.runtime.engine import open_engine
 from xsd_edge.training.scenes import HELD_OUT
+from xsd_edge.video.frames import TrackFrames
 
 pytestmark = pytest.mark.host
 
@@ -129,14 +131,18 @@ def test_parity_report(bundle: Bundle, reported: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_demo_clip_is_held_out_and_readable(bundle: Bundle) -> None:
+def test_demo_clip_is_held_out_and_read_as_one_clip(bundle: Bundle) -> None:
     assert DEMO_SEED >= HELD_OUT
-    source = open_source(str(bundle.named("demo_clip")))
-    assert (source.geometry.width, source.geometry.height) == (64, 64)
-    assert source.frames is not None
     clip = scene_clip(DEMO_SEED)
-    assert np.array_equal(source.frames.images, clip.frames)
-    assert sum(len(packet) for packet in source.packets()) == len(clip.events)
+    source = open_source(str(bundle.named("demo_clip")))
+    assert source.geometry == clip.geometry
+    assert source.frames is not None
+    frames, info = TrackFrames(source.frames), bundle.manifest.clip
+    slices = list(ClipReader(source, info.duration_us, info.frames, drop_late=False))
+    assert [s.t1_us for s in slices] == [125_000 * i for i in range(1, 9)]
+    assert np.array_equal(np.stack([frames.at(s) for s in slices]), clip.frames)
+    heard = sum(len(s.events) for s in slices)
+    assert heard == len(clip.events.between(0, info.duration_us))
 
 
 def test_demo_clip_is_written_alike_twice(tmp_path: Path) -> None:

@@ -20,8 +20,6 @@ from xsd_edge.events.source import open_source
 from xsd_edge.recipe import Recipe
 from xsd_edge.training import scenes
 
-EXPOSURE_US = 10_000  # a camera stamps a frame when its exposure begins
-
 
 @dataclass(frozen=True, slots=True)
 class Clip:
@@ -54,7 +52,7 @@ class Clip:
             width=self.geometry.width,
             height=self.geometry.height,
             frames=self.frames,
-            frames_t_us=(ends - EXPOSURE_US).astype(np.int64),
+            frames_t_us=ends.astype(np.int64),  # a frame closes the interval that ends with it
         )
 
 
