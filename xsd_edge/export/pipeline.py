@@ -30,8 +30,9 @@ from xsd_edge.training.scenes import DESCRIBE, HELD_OUT
 
 Report = Callable[[str], None]
 
-# Milliseconds of one run on one core of an x86 server with VNNI, fp32 / int8 (Q/DQ) / int8_blocks:
-# vision 1.1 / 1.9, event encoder 2.2 / 5.9, draft head with one row 0.56 / 0.55 / 0.29.
+# Milliseconds of one run on one core of an x86 server with VNNI (benchmarks/precisions.py), fp32 /
+# int8 with Q/DQ / int8_blocks: vision 1.1 / 1.9, event encoder 2.6 / 5.7, draft head 0.59 / 0.59 /
+# 0.32. The other parts lose by int8 too, and run once a clip.
 BLOCKS_FOR = ("draft_head",)  # on boards that run ONNX Runtime
 DEMO_SEED = HELD_OUT  # of the clip that the bundle ships
 PARITY_SEEDS = range(HELD_OUT + 1, HELD_OUT + 5)
