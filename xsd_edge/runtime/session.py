@@ -29,7 +29,9 @@ class Session:
         manifest = bundle.manifest
         self.manifest, self.stages = manifest, Stages()
         self.tokenizer = Tokenizer.from_file(str(bundle.named("tokenizer")))
-        embedding = np.load(bundle.named("embedding"), mmap_mode="r", allow_pickle=False)
+        # A plain view of the mapped file: indexing numpy's memmap class costs ten times as much.
+        mapped = np.load(bundle.named("embedding"), mmap_mode="r", allow_pickle=False)
+        embedding = np.asarray(mapped)
         if embedding.shape != (manifest.target.vocabulary, manifest.target.hidden):
             raise BundleError(f"embedding has shape {embedding.shape}; export the bundle again")
         vocabulary = np.load(bundle.named("draft_vocabulary"), allow_pickle=False)
