@@ -13,7 +13,7 @@ from xsd_edge.runtime.decoder import Decoder
 from xsd_edge.runtime.drafter import Drafter
 from xsd_edge.runtime.loop import Limits, Round, generate
 from xsd_edge.runtime.planner import FixedPlanner
-from xsd_edge.runtime.sampling import Sampling, distribution, mask
+from xsd_edge.runtime.sampling import Sampling, distribution, mask, runs_of
 from xsd_edge.runtime.verifier import verifier_for
 
 GREEDY = Sampling()
@@ -185,7 +185,7 @@ def test_sampled_answers_have_the_targets_distribution(sampling: Sampling, mode:
 
 def three_token_answers(decoder: Decoder, sampling: Sampling) -> dict[tuple[int, ...], float]:
     """The probability of every answer of up to three tokens, from single plain passes."""
-    forbidden = np.array(decoder.info.masked_tokens, np.int64)
+    forbidden = runs_of(decoder.info.masked_tokens)
 
     def after(tokens: tuple[int, ...]) -> np.ndarray:
         start = prefill(decoder)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xsd_edge.runtime.sampling import Sampling, distribution, mask, pick
+from xsd_edge.runtime.sampling import Sampling, distribution, mask, pick, runs_of
 
 
 def slow_distribution(logits: np.ndarray, sampling: Sampling) -> np.ndarray:
@@ -50,7 +52,7 @@ def test_distribution_is_the_slow_ones(
 
 def test_masked_tokens_have_no_probability() -> None:
     logits = np.array([[1.0, 9.0, 2.0]], np.float32)
-    mask(logits, np.array([1]))
+    mask(logits, runs_of([1]))
     made = distribution(logits[0], Sampling(1.0))
     assert made[1] == 0
     assert made.sum() == pytest.approx(1)
@@ -60,6 +62,13 @@ def test_masked_tokens_have_no_probability() -> None:
 def test_pick_inverts_the_cdf_and_never_takes_a_zero(uniform: float) -> None:
     weights = np.array([0.0, 1.0, 0.0, 3.0, 0.0], np.float32)
     assert pick(weights, uniform) == (1 if uniform < 0.25 else 3)
+
+
+@given(st.sets(st.integers(0, 40)))
+def test_runs_are_the_same_tokens(tokens: set[int]) -> None:
+    runs = runs_of(list(tokens))
+    assert [t for run in runs for t in range(run.start, run.stop)] == sorted(tokens)
+    assert all(a.stop < b.start for a, b in pairwise(runs))
 
 
 def test_greedy_has_no_distribution() -> None:

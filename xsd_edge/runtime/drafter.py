@@ -70,11 +70,24 @@ class DraftHead:
         self._one_row = np.zeros((1, rows + 1), np.float32)
         self._verified = 0  # rows of the cache that hold the target's own states
         self._pending = 0  # rows waiting in _embeddings and _hidden
-        self._memory: EventMemory | None = None
+        self._future = np.triu(np.full((rows, rows), MASKED), 1)
+        self._first_logits: NDArray[np.float32] = self._logits[0, 0]
+        self._single: tuple[dict[str, Array], dict[str, Array]] = ({}, {})
 
     def begin(self, memory: EventMemory) -> None:
-        self._memory = memory
         self._verified = self._pending = 0
+        feeds: dict[str, Array] = {
+            "embedding": self._embeddings[:, :1],
+            "hidden": self._no_hidden[:, :1],
+            "feature": self._features[:, :1],
+            "memory_keys": memory.keys,
+            "memory_values": memory.values,
+        }
+        results: dict[str, Array] = {
+            "logits": self._logits[:, :1],
+            "feature_out": self._features[:, :1],
+        }
+        self._single = feeds, results
 
     def observe(self, hidden: NDArray[np.float32], following: Sequence[int]) -> None:
         """Rows beyond the head's context are dropped: from then on nothing is proposed."""
@@ -113,10 +126,28 @@ class DraftHead:
     def _catch_up(self) -> NDArray[np.float32]:
         """Run the pending verified rows; logits of the last one. [Vd]"""
         past, rows = self._verified, self._pending
-        mask = np.zeros((rows, past + rows), np.float32)
-        mask[:, past:] = np.triu(np.full((rows, rows), MASKED), 1)
-        self._run(past, rows, self._embeddings, self._hidden, self._no_features, mask)
-        self._verified, self._pending = past + rows, 0
+        stop = past + rows
+        mask = np.zeros((rows, stop), np.float32)
+        mask[:, past:] = self._future[:rows, :rows]
+        feeds: dict[str, Array] = {
+            "embedding": self._embeddings[:, :rows],
+            "hidden": self._hidden[:, :rows],
+            "feature": self._no_features[:, :rows],
+            "position": self._positions[past:stop],
+            "past_keys": self._keys[:, :past],
+            "past_values": self._values[:, :past],
+            "mask": mask,
+            "memory_keys": self._single[0]["memory_keys"],
+            "memory_values": self._single[0]["memory_values"],
+        }
+        results: dict[str, Array] = {
+            "logits": self._logits[:, :rows],
+            "feature_out": self._features[:, :rows],
+            "keys": self._keys[:, past:stop],
+            "values": self._values[:, past:stop],
+        }
+        self._engine.run(feeds, results)
+        self._verified, self._pending = stop, 0
         self._features[0, 0] = self._features[0, rows - 1]
         last: NDArray[np.float32] = self._logits[0, rows - 1]
         return last
@@ -124,36 +155,13 @@ class DraftHead:
     def _step(self, past: int, token: int) -> NDArray[np.float32]:
         """One drafted row behind `past` rows, on the feature the last row left. [Vd]"""
         self._embeddings[0, 0] = self._embedding[token]
-        mask = self._one_row[:, : past + 1]
-        self._run(past, 1, self._embeddings, self._no_hidden, self._features, mask)
-        only: NDArray[np.float32] = self._logits[0, 0]
-        return only
-
-    def _run(
-        self,
-        past: int,
-        rows: int,
-        embeddings: NDArray[np.float32],
-        hidden: NDArray[np.float32],
-        features: NDArray[np.float32],
-        mask: NDArray[np.float32],
-    ) -> None:
-        assert self._memory is not None, "begin() comes before propose()"
-        feeds: dict[str, Array] = {
-            "embedding": embeddings[:, :rows],
-            "hidden": hidden[:, :rows],
-            "feature": features[:, :rows],
-            "position": self._positions[past : past + rows],
-            "past_keys": self._keys[:, :past],
-            "past_values": self._values[:, :past],
-            "mask": mask,
-            "memory_keys": self._memory.keys,
-            "memory_values": self._memory.values,
-        }
-        results = {
-            "logits": self._logits[:, :rows],
-            "feature_out": self._features[:, :rows],
-            "keys": self._keys[:, past : past + rows],
-            "values": self._values[:, past : past + rows],
-        }
+        # The engine takes microseconds here, so views that stay the same are made once per clip.
+        feeds, results = self._single
+        feeds["position"] = self._positions[past : past + 1]
+        feeds["past_keys"] = self._keys[:, :past]
+        feeds["past_values"] = self._values[:, :past]
+        feeds["mask"] = self._one_row[:, : past + 1]
+        results["keys"] = self._keys[:, past : past + 1]
+        results["values"] = self._values[:, past : past + 1]
         self._engine.run(feeds, results)
+        return self._first_logits

