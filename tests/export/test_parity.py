@@ -83,11 +83,12 @@ def test_cosines_of_zero_and_of_no_number() -> None:
     assert math.isnan(row_cosines(one, one * np.nan)[0])
 
 
-def test_too_few_equal_choices_name_the_way_out() -> None:
-    agreement = Agreement("int4", 4, 0, 100, 0.2, 0.5, 1.0, 0.5, 0.5, least_top1=0.9)
-    with pytest.raises(BundleError, match=r"only 50\.0% of 100 places"):
-        agreement.require()
-    replace(agreement, top1=0.95).require()
+@pytest.mark.parametrize(("top1", "nats"), [(0.5, 0.05), (0.95, 0.4), (0.95, math.nan)])
+def test_a_target_that_chooses_otherwise_is_caught(top1: float, nats: float) -> None:
+    agreement = Agreement("int4", 4, 0, 100, 0.2, 0.95, 0.05, 0.5, 0.5)
+    agreement.require()
+    with pytest.raises(BundleError, match="target in int4 does not answer as PyTorch does"):
+        replace(agreement, top1=top1, divergence=nats).require()
 
 
 @pytest.mark.slow

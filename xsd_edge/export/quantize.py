@@ -67,18 +67,25 @@ def quantize(source: Path, destination: Path, batches: Sequence[Feeds]) -> None:
 
 
 def pack_blocks(source: Path, destination: Path) -> None:
-    """Write `source` with weights as INT8 blocks of 32 in ONNX Runtime's own MatMulNBits."""
-    with quiet():  # importing it sets up logging for the whole process
-        from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
-
-        packer = MatMulNBitsQuantizer(
-            onnx.load(str(source)), bits=8, block_size=32, is_symmetric=True, accuracy_level=4
-        )
-        packer.process()
-    model = packer.model.model
+    """Write `source` with its weight products packed."""
+    model = pack_products(onnx.load(str(source)))
     strip(model)
     onnx.checker.check_model(model)
     onnx.save(model, str(destination))
+
+
+def pack_products(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Every weight product with INT8 blocks of 32, in ONNX Runtime's own MatMulNBits."""
+    with quiet():  # importing it sets up logging for the whole process
+        from onnxruntime.quantization import matmul_nbits_quantizer as packing
+
+        settings = packing.DefaultWeightOnlyQuantConfig(
+            block_size=32, is_symmetric=True, accuracy_level=4, bits=8
+        )
+        packer = packing.MatMulNBitsQuantizer(model, algo_config=settings)
+        packer.process()
+    packed: onnx.ModelProto = packer.model.model
+    return packed
 
 
 def attention_products(model: onnx.ModelProto) -> list[str]:

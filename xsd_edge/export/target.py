@@ -1,6 +1,6 @@
 """The target's language model as a graph with a KV cache in place and logits only where asked for.
 
-Made by onnxruntime-genai's model builder, then changed by `ask_for_rows`:
+Made by onnxruntime-genai's model builder, then changed by `target_surgery`:
 
     in  inputs_embeds          [1, m, D] float32
     in  attention_mask         [1, T] int64, all ones, T = past + m; positions come from it
@@ -43,18 +43,21 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 from safetensors.torch import save_file
 from transformers import LlamaConfig, VideoLlavaForConditionalGeneration
 
 from xsd_edge.errors import BundleError
 from xsd_edge.export.onnx_graph import strip
+from xsd_edge.export.quantize import pack_products
+from xsd_edge.export.target_surgery import ask_for_rows, head_width, name_dimensions, set_rotary
 
-# Blocks of 32, int8 activations (accuracy level 4): the fastest MatMulNBits kernels on CPUs.
-# The vocabulary product in int8 costs 4 % of a five-row pass and takes a third of the divergence
-# from float32 away; `algo_config=rtn` scales to -7..7 and diverges more than the default's -8..7.
-QUANTIZATION = {
-    "int4": ("block_size=32", "accuracy_level=4", "matmul_mixed_precision=last_matmul:int8"),
+LAST_PRODUCT = "/lm_head/MatMul"
+# INT4: blocks of 32 scaled to -8..7 with int8 activations, which are the builder's defaults on CPUs
+# and have the fastest kernels. Left out is the vocabulary product, for `pack_products`: in int8 it
+# costs 4 % of a five-row pass and takes a third of the divergence from float32 away.
+BUILDER_OPTIONS = {
+    # Under its old and its new name: onnxruntime-genai ignores the one that it does not know.
+    "int4": (f"int4_nodes_to_exclude={LAST_PRODUCT}", f"nodes_to_exclude={LAST_PRODUCT}"),
     "fp32": (),
 }
 
@@ -77,7 +80,7 @@ def export_target(
 ) -> TargetGraph:
     """Write the language model of `model` as `folder`/PRECISION.onnx and .onnx.data.
 
-    `context` is the longest sequence that gets positions; `precision` is a key of `QUANTIZATION`.
+    `context` is the longest sequence that gets positions; `precision` is "int4" or "fp32".
 
     Raises:
         BundleError: the model builder failed; the message ends with its last words.
@@ -88,17 +91,20 @@ def export_target(
         checkpoint, built = Path(scratch, "checkpoint"), Path(scratch, "built")
         save_language_model(model, tokenizer_json, checkpoint, context)
         _run_builder(checkpoint, built, precision, graph.name)
-        data = (built / f"{graph.name}.data").replace(folder / f"{graph.name}.data")
-        data.chmod(0o644)
-        network = onnx.load(str(built / graph.name), load_external_data=False)
-    ask_for_rows(network)
+        network = onnx.load(str(built / graph.name))
     config = language_config(model)
-    head_width = config.head_dim or config.hidden_size // config.num_attention_heads
-    name_dimensions(network, head_width)
+    set_rotary(network, config, context)
+    if precision == "int4":
+        network = pack_products(network)
+    ask_for_rows(network)
+    name_dimensions(network, head_width(config))
     strip(network)
     # The builder appends the commit of whatever repository it is installed under.
     network.producer_version = network.producer_version.partition("+")[0]
-    onnx.save(network, str(graph))
+    data = graph.with_name(f"{graph.name}.data")
+    data.unlink(missing_ok=True)  # onnx would append to it
+    onnx.save(network, str(graph), save_as_external_data=True, location=data.name)
+    data.chmod(0o644)
     return TargetGraph(graph, data)
 
 
@@ -142,7 +148,7 @@ def _run_builder(checkpoint: Path, built: Path, precision: str, filename: str) -
         "shared_embeddings=false",
         "hf_token=false",
         f"filename={filename}",
-        *QUANTIZATION[precision],
+        *BUILDER_OPTIONS[precision],
     )
     command = [sys.executable, "-m", "onnxruntime_genai.models.builder"]
     command += ["-m", "target", "-i", str(checkpoint), "-o", str(built), "-p", precision]
@@ -158,36 +164,3 @@ def _return_freed_memory() -> None:
     """glibc keeps what loading has freed, 400 MB for the demo, which the builder could use."""
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL("libc.so.6").malloc_trim(0)
-
-
-def ask_for_rows(network: onnx.ModelProto) -> None:
-    """Gather the rows in a new input `rows` right before the last product, in place.
-
-    Most of a pass over few rows is the vocabulary product; a prefill needs it for one row of many.
-    """
-    graph = network.graph
-    (last,) = (node for node in graph.node if "logits" in node.output)
-    gather = helper.make_node(
-        "Gather", [last.input[0], "rows"], ["asked_states"], name="/lm_head/rows", axis=1
-    )
-    last.input[0] = "asked_states"
-    graph.node.insert(list(graph.node).index(last), gather)
-    graph.input.append(helper.make_tensor_value_info("rows", TensorProto.INT64, ["k"]))
-
-
-def name_dimensions(network: onnx.ModelProto, head_width: int) -> None:
-    """Batch 1 and the dimension names of the module's table, in place."""
-    names: dict[str, tuple[int | str | None, ...]] = {
-        "inputs_embeds": (1, "m", None),
-        "attention_mask": (1, "T"),
-        "rows": ("k",),
-        "logits": (1, "k", None),
-        "hidden_states": (1, "m", None),
-    }
-    for value in (*network.graph.input, *network.graph.output):
-        wanted = names.get(value.name, (1, None, "S", head_width))
-        for dimension, name in zip(value.type.tensor_type.shape.dim, wanted, strict=True):
-            if isinstance(name, int):
-                dimension.dim_value = name
-            elif name is not None:
-                dimension.dim_param = name

@@ -21,7 +21,10 @@ from xsd_edge.export.target import embedding_table
 from xsd_edge.runtime.decoder import Decoder
 from xsd_edge.runtime.onnx_engine import OnnxEngine
 
-LEAST_TOP1 = 0.85  # of teacher-forced tokens: finds a broken graph, does not judge INT4
+# These find a broken graph, they do not judge INT4: a wrong RoPE base gave 0.90 and 0.36 nats,
+# where the right one gives 0.93 and 0.04.
+LEAST_TOP1 = 0.8
+MOST_DIVERGENCE = 0.15
 LONGEST_ANSWER = 64
 NEVER = np.float32(-1e4)  # a logit; finite, so that divergences stay numbers
 
@@ -44,14 +47,14 @@ class Agreement:
     divergence: float  # mean KL divergence of the graph's next-token distribution, in nats
     cosine_hidden: float  # mean
     cosine_logits: float
-    least_top1: float
 
     def require(self) -> None:
         """Raises BundleError where the two choose differently too often."""
-        if not self.top1 >= self.least_top1:
+        if not (self.top1 >= LEAST_TOP1 and self.divergence <= MOST_DIVERGENCE):
             raise BundleError(
-                f"target in {self.precision} chooses PyTorch's token in only {self.top1:.1%} of "
-                f"{self.tokens} places, needed are {self.least_top1:.0%}; export a higher precision"
+                f"target in {self.precision} does not answer as PyTorch does: {self.top1:.1%} "
+                f"of tokens equal (needed {LEAST_TOP1:.0%}), divergence {self.divergence:.3f} "
+                f"(at most {MOST_DIVERGENCE}); update onnxruntime-genai, which made the graph"
             )
 
 
@@ -140,7 +143,6 @@ def check_target(
         divergence=divergence(wanted, got),
         cosine_hidden=float(np.concatenate([row_cosines(*h) for h in hidden]).mean()),
         cosine_logits=float(np.concatenate([row_cosines(*x) for x in logits]).mean()),
-        least_top1=LEAST_TOP1,
     )
 
 

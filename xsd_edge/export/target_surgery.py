@@ -1,0 +1,70 @@
+"""What is changed in the model builder's graph: which rows get logits, dimensions, rotations."""
+
+from __future__ import annotations
+
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from transformers import LlamaConfig
+
+from xsd_edge.errors import BundleError
+
+
+def ask_for_rows(network: onnx.ModelProto) -> None:
+    """Gather the rows in a new input `rows` right before the last product, in place.
+
+    Most of a pass over few rows is the vocabulary product; a prefill needs it for one row of many.
+    """
+    graph = network.graph
+    (last,) = (node for node in graph.node if "logits" in node.output)
+    gather = helper.make_node(
+        "Gather", [last.input[0], "rows"], ["asked_states"], name="/lm_head/rows", axis=1
+    )
+    last.input[0] = "asked_states"
+    graph.node.insert(list(graph.node).index(last), gather)
+    graph.input.append(helper.make_tensor_value_info("rows", TensorProto.INT64, ["k"]))
+
+
+def name_dimensions(network: onnx.ModelProto, head_width: int) -> None:
+    """Batch 1 and the dimension names of the module's table, in place."""
+    names: dict[str, tuple[int | str | None, ...]] = {
+        "inputs_embeds": (1, "m", None),
+        "attention_mask": (1, "T"),
+        "rows": ("k",),
+        "logits": (1, "k", None),
+        "hidden_states": (1, "m", None),
+    }
+    for value in (*network.graph.input, *network.graph.output):
+        wanted = names.get(value.name, (1, None, "S", head_width))
+        for dimension, name in zip(value.type.tensor_type.shape.dim, wanted, strict=True):
+            if isinstance(name, int):
+                dimension.dim_value = name
+            elif name is not None:
+                dimension.dim_param = name
+
+
+def head_width(config: LlamaConfig) -> int:
+    return config.head_dim or config.hidden_size // config.num_attention_heads
+
+
+def set_rotary(network: onnx.ModelProto, config: LlamaConfig, context: int) -> None:
+    """Write RoPE's tables (Su et al. 2021, arXiv 2104.09864) for `context` positions, in place.
+
+    onnxruntime-genai 0.11, the newest for Python 3.10, does not find the base in transformers 5's
+    configurations and takes 10000.
+
+    Raises:
+        BundleError: the model stretches its positions, which is not written here.
+    """
+    settings = config.rope_parameters or {}
+    if settings.get("rope_type", "default") != "default":
+        raise BundleError(f"RoPE of type {settings['rope_type']} cannot be exported yet")
+    width = head_width(config)
+    base = torch.tensor(float(settings["rope_theta"] or 0))
+    rates = 1.0 / base ** (torch.arange(0, width, 2).float() / width)
+    angles = torch.outer(torch.arange(context).float(), rates)
+    tables = {"cos_cache": angles.cos(), "sin_cache": angles.sin()}
+    found = [c for c in network.graph.initializer if c.name in tables]
+    assert len(found) == len(tables)
+    for constant in found:
+        constant.CopyFrom(numpy_helper.from_array(tables[constant.name].numpy(), constant.name))
