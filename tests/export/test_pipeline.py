@@ -71,7 +71,7 @@ def test_precisions_and_defaults(bundle: Bundle) -> None:
 
 
 @pytest.mark.slow
-def test_manifest_says_what_the_runtime_needs(bundle: Bundle, pair: Pair) -> None:
+def test_manifest_says_what_the_runtime_needs(bundle: Bundle, pair: Pair, cache: Path) -> None:
     manifest = bundle.manifest
     assert (manifest.target.layers, manifest.target.kv_heads) == (2, 1)
     assert manifest.target.end_tokens == (2,)
@@ -83,6 +83,7 @@ def test_manifest_says_what_the_runtime_needs(bundle: Bundle, pair: Pair) -> Non
     vocabulary = np.load(bundle.named("draft_vocabulary"))
     assert np.array_equal(vocabulary, pair.vocabulary)
     assert len(manifest.provenance["calibration"]) == 64
+    assert manifest.provenance["base"] == sha256_of(cache / "nobody--tiny" / "model.safetensors")
     assert manifest == Manifest.from_json(manifest.to_json())
 
 

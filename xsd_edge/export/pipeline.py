@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from xsd_edge.assets import fetch_base
 from xsd_edge.boards import Board, require_exportable
 from xsd_edge.bundle import BundleWriter, FileEntry, Manifest, Part, TargetInfo, sha256_of
 from xsd_edge.calibration.batches import Feeds, Pair, batches
@@ -62,7 +63,7 @@ def export_bundle(
         export = _Export(writer, pair, board, info, report)
         export.target(tokenizer_json, [scene_clip(seed) for seed in PARITY_SEEDS])
         export.small_networks(list(calibration.clips(recipe, report)))
-        manifest = export.manifest(calibration)
+        manifest = export.manifest(_provenance(recipe, calibration, fetch_base(recipe.base, cache)))
         writer.commit(manifest)
     report(f"wrote {folder}")
     return manifest
@@ -133,7 +134,7 @@ class _Export:
         default = "int8_blocks" if network.name in BLOCKS_FOR else "fp32"
         self._add_part(network.name, graphs, default, reference)
 
-    def manifest(self, calibration: CalibrationSet) -> Manifest:
+    def manifest(self, provenance: dict[str, str]) -> Manifest:
         """Write what is no graph, and describe everything."""
         recipe, writer = self._pair.recipe, self._writer
         parity = {
@@ -162,7 +163,7 @@ class _Export:
             target=self._info,
             clip=clip_info(recipe),
             drafter=drafter_info(recipe),
-            provenance=_provenance(recipe, calibration),
+            provenance=provenance,
         )
 
     def _reference(self, part: str, inputs: Feeds, outputs: Arrays) -> FileEntry:
@@ -224,10 +225,11 @@ def _target_reference(
     return feeds, {"logits": logits[None], "hidden_states": hidden[None]}
 
 
-def _provenance(recipe: Recipe, calibration: CalibrationSet) -> dict[str, str]:
+def _provenance(recipe: Recipe, calibration: CalibrationSet, base: Path) -> dict[str, str]:
     """What the bundle was made of, by hash, and with which tools."""
+    weights = sorted(base.glob("*.safetensors")) if base.is_dir() else [base]
     return {
-        "base": recipe.base.sha256,
+        "base": " ".join(sha256_of(path) for path in weights),
         "target": sha256_of(recipe.folder / recipe.target.trained),
         "drafter": sha256_of(recipe.folder / recipe.drafter.trained),
         "calibration": calibration.digest(),
