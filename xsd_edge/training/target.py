@@ -145,8 +145,7 @@ def train_projector(
     model: VideoLlavaForConditionalGeneration, recipe: Recipe, words: Tokenizer, phase: Phase
 ) -> None:
     spec = recipe.target_training
-    parameters = trainable(model, when=lambda n: "video_tower" in n or "projector" in n)
-    del parameters
+    trainable(model, when=lambda n: "video_tower" in n or "projector" in n)
 
     def table(names: tuple[str, ...]) -> Tensor:
         return torch.stack([word_embedding(model, words, n) for n in names])
