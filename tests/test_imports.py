@@ -59,7 +59,8 @@ def test_help_loads_no_stage(python: Python) -> None:
     assert done.returncode == 0, done.stderr
     loaded = done.stdout.split("LOADED ")[1].split()
     ours = {name for name in loaded if name.startswith("xsd_edge")}
-    assert ours == {"xsd_edge", "xsd_edge.cli", "xsd_edge.console", "xsd_edge.errors"}
+    commands = {name for name in ours if name.partition("xsd_edge.cli")[0] == ""}
+    assert ours - commands == {"xsd_edge", "xsd_edge.console", "xsd_edge.errors"}
     assert not {"numpy", "onnxruntime", "rich", "av", "tokenizers"} & set(loaded)
 
 

@@ -1,0 +1,57 @@
+"""The `xsd-edge` command group: what a user can mend becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from xsd_edge import console
+from xsd_edge.errors import XsdEdgeError
+
+INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
+READER_GONE = 141  # 128 + SIGPIPE
+
+
+class Commands(TyperGroup):
+    """Turns what a user can mend into one line, and lets everything else show its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except XsdEdgeError as error:
+            console.error(str(error))
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as error:
+            console.say("xsd-edge: interrupted")
+            raise typer.Exit(INTERRUPTED) from error
+        except BrokenPipeError as error:
+            console.silence_stdout()
+            raise typer.Exit(READER_GONE) from error
+        return result
+
+
+# Rich's help costs 0.1 s of imports and rich's tracebacks hide lines: plain ones of both.
+PLAIN: dict[str, Any] = {"rich_markup_mode": None, "no_args_is_help": True}
+app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=False, **PLAIN)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        console.data(f"xsd-edge {version('xsd-edge')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show it and exit."),
+    ] = False,
+) -> None:
+    """Event cameras draft, a quantized VideoLLaVA verifies: lossless answers, sooner."""
