@@ -6,11 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
+
+from tests.browser import Tabs, chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parent.parent
 TINY_BUNDLE = ROOT / "tests" / "data" / "tiny-bundle"  # real parts, random weights
@@ -78,3 +84,21 @@ def command(python: Python) -> Python:
         return python("-m", "xsd_edge", *arguments, timeout=timeout)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium. Of a module, not of the session: while it runs, its event loop is the main
+    thread's, and asyncio.run refuses to start another there.
+    """
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def tabs(browser: Browser) -> Iterator[Tabs]:
+    """Opens pages in Chromium; the test fails when the browser complained of any."""
+    opened = Tabs(browser)
+    yield opened
+    opened.close()
+    assert opened.complaints == []
