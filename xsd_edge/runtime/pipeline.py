@@ -20,6 +20,7 @@ from xsd_edge.runtime.planner import AdaptivePlanner, FixedPlanner, Planner, mea
 from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.session import Session
 from xsd_edge.runtime.verifier import verifier_for
+from xsd_edge.runtime.watch import NOBODY, Watcher
 from xsd_edge.video.frames import FrameSource
 
 
@@ -78,9 +79,10 @@ class Pipeline:
         geometry: Geometry,
         frames: FrameSource,
         options: RunOptions,
+        watcher: Watcher = NOBODY,
     ) -> None:
         self._session, self._reader, self._frames = session, reader, frames
-        self._geometry, self._options = geometry, options
+        self._geometry, self._options, self._watcher = geometry, options, watcher
         self._sampling = Sampling(options.temperature, options.top_k, options.top_p)
         self._limits = Limits(options.max_tokens, options.exact)
         self._planner = None if options.plain else self._make_planner()
@@ -95,7 +97,9 @@ class Pipeline:
                 self._session.begin_clip()
                 seen.clear()
             seen.append(slice_)
-            self._session.add_frame(self._frames.at(slice_))
+            frame = self._frames.at(slice_)
+            self._session.add_frame(frame)
+            self._watcher.saw(slice_, frame)
             if not slice_.last:
                 continue
             yield from self._answer_clip(seen, ended)
@@ -110,6 +114,7 @@ class Pipeline:
         if self._planner is not None:
             memory = self._session.read_events(events, self._geometry, first.t0_us, last.t1_us)
         for number, question in enumerate(self._options.prompts):
+            self._watcher.asked(first.clip, question)
             prefilled = self._session.ask(question)
             seed = np.random.SeedSequence((self._options.seed, first.clip, number))
             decoding = self._decode(prefilled, seed, memory, possible_since)
@@ -118,7 +123,7 @@ class Pipeline:
             plain, mismatch = None, None
             if self._options.compare_plain:
                 plain, mismatch = self._compare(prefilled, seed, decoding)
-            yield Answer(
+            answer = Answer(
                 first.clip,
                 first.t0_us,
                 last.t1_us,
@@ -131,6 +136,8 @@ class Pipeline:
                 sum(s.events_dropped for s in slices),
                 stages,
             )
+            self._watcher.answered(answer)
+            yield answer
             possible_since = perf_counter()  # a further question could not begin before
 
     def _decode(
@@ -152,6 +159,7 @@ class Pipeline:
             for stage in ("draft", "verify", "judge"):
                 self._session.stages.add(stage, getattr(round_, f"{stage}_s"))
             decoding.rounds += 1
+            self._watcher.spoke(round_)
         decoding.rounds -= 1  # the prefill's own token
         decoding.decode_s = decoding.answer_s - decoding.first_token_s
         return decoding
