@@ -24,7 +24,7 @@ from xsd_edge.export.onnx_graph import write_graph
 from xsd_edge.export.parity import Parity, check_network, references, row_cosines
 from xsd_edge.export.target import TargetGraph
 from xsd_edge.export.target_parity import Agreement, check_target, divergence, speak
-from xsd_edge.training.run import target_info
+from xsd_edge.models.trained import target_info
 
 pytestmark = pytest.mark.host
 

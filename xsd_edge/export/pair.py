@@ -14,8 +14,8 @@ from xsd_edge.bundle import ClipInfo, DrafterInfo
 from xsd_edge.calibration.batches import Pair
 from xsd_edge.errors import TrainingError
 from xsd_edge.models.drafter import Drafter
+from xsd_edge.models.trained import trained_target
 from xsd_edge.recipe import Recipe
-from xsd_edge.training.run import trained_target
 
 
 def load_pair(recipe: Recipe, cache: Path) -> tuple[Pair, str]:

@@ -23,10 +23,10 @@ from xsd_edge.export.parity import TOLERANCE, Arrays, Parity, check_network, ref
 from xsd_edge.export.quantize import pack_blocks, quantize
 from xsd_edge.export.target import embedding_table, export_target
 from xsd_edge.export.target_parity import Agreement, Spoken, check_target, speak
+from xsd_edge.models.trained import target_info
 from xsd_edge.recipe import Recipe
 from xsd_edge.runtime.decoder import Decoder
 from xsd_edge.runtime.onnx_engine import OnnxEngine
-from xsd_edge.training.run import target_info
 from xsd_edge.training.scenes import DESCRIBE, HELD_OUT
 
 Report = Callable[[str], None]

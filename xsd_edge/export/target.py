@@ -44,12 +44,13 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
-from transformers import LlamaConfig, VideoLlavaForConditionalGeneration
+from transformers import VideoLlavaForConditionalGeneration
 
 from xsd_edge.errors import BundleError
 from xsd_edge.export.onnx_graph import strip
 from xsd_edge.export.quantize import pack_products
-from xsd_edge.export.target_surgery import ask_for_rows, head_width, name_dimensions, set_rotary
+from xsd_edge.export.target_surgery import ask_for_rows, name_dimensions, set_rotary
+from xsd_edge.models.trained import head_width, language_config
 
 LAST_PRODUCT = "/lm_head/MatMul"
 # INT4: blocks of 32 scaled to -8..7 with int8 activations, which are the builder's defaults on CPUs
@@ -132,12 +133,6 @@ def save_language_model(
     (folder / "tokenizer.json").write_text(tokenizer_json, encoding="utf-8")
     settings = {"tokenizer_class": "PreTrainedTokenizerFast"}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
-
-
-def language_config(model: VideoLlavaForConditionalGeneration) -> LlamaConfig:
-    config = model.config.text_config
-    assert isinstance(config, LlamaConfig)
-    return config
 
 
 def _run_builder(checkpoint: Path, built: Path, precision: str, filename: str) -> None:

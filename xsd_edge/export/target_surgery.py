@@ -8,6 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 from transformers import LlamaConfig
 
 from xsd_edge.errors import BundleError
+from xsd_edge.models.trained import head_width
 
 
 def ask_for_rows(network: onnx.ModelProto) -> None:
@@ -41,10 +42,6 @@ def name_dimensions(network: onnx.ModelProto, head_width: int) -> None:
                 dimension.dim_value = name
             elif name is not None:
                 dimension.dim_param = name
-
-
-def head_width(config: LlamaConfig) -> int:
-    return config.head_dim or config.hidden_size // config.num_attention_heads
 
 
 def set_rotary(network: onnx.ModelProto, config: LlamaConfig, context: int) -> None:

@@ -6,18 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import VideoLlavaForConditionalGeneration
 
 from xsd_edge.assets import fetch_base
-from xsd_edge.bundle import TargetInfo
 from xsd_edge.errors import TrainingError
-from xsd_edge.export.target import export_target, language_config
+from xsd_edge.export.target import export_target
 from xsd_edge.models.base_model import load_base
 from xsd_edge.models.drafter import Drafter
 from xsd_edge.models.target import TrainedPart, add_low_rank, build_target
+from xsd_edge.models.trained import CONTEXT, target_info, trained_target
 from xsd_edge.recipe import Recipe
 from xsd_edge.training import drafter as drafting
 from xsd_edge.training import scenes
@@ -28,7 +27,6 @@ from xsd_edge.training.loop import Phase, save_atomically
 Report = Callable[[str, int, int, dict[str, float]], None]
 SEEDS = {"target": 1, "drafter": 2}  # of torch's generator, per command
 DISTILLED_FROM = 50_000_000  # first scene seed that the drafter learns from
-CONTEXT = 512
 
 
 def train_target(recipe: Recipe, folder: Path, resume: bool, report: Report, cache: Path) -> Path:
@@ -50,25 +48,6 @@ def train_target(recipe: Recipe, folder: Path, resume: bool, report: Report, cac
     written = recipe.folder / recipe.target.trained
     save_atomically(TrainedPart.of(model).tensors, written)
     return written
-
-
-def trained_target(
-    recipe: Recipe, cache: Path
-) -> tuple[VideoLlavaForConditionalGeneration, Tokenizer, str]:
-    """The merged target in float32, its tokenizer, and the tokenizer's JSON.
-
-    Raises:
-        TrainingError: it has not been trained.
-    """
-    path = recipe.folder / recipe.target.trained
-    if not path.is_file():
-        raise TrainingError(
-            f"{path} does not exist; train it with: xsd-edge train target --recipe {recipe.name}"
-        )
-    base = load_base(fetch_base(recipe.base, cache))
-    model = build_target(recipe.target, base.config, base.tensors)
-    TrainedPart(load_file(str(path))).into(model)
-    return model.eval(), Tokenizer.from_str(base.tokenizer_json), base.tokenizer_json
 
 
 def train_drafter(recipe: Recipe, folder: Path, resume: bool, report: Report, cache: Path) -> Path:
@@ -112,23 +91,6 @@ def train_drafter(recipe: Recipe, folder: Path, resume: bool, report: Report, ca
     tensors["draft_vocabulary"] = torch.from_numpy(vocabulary).to(torch.int32)
     save_atomically(tensors, written)
     return written
-
-
-def target_info(recipe: Recipe, model: VideoLlavaForConditionalGeneration) -> TargetInfo:
-    """What a decoder must know of this target."""
-    config = language_config(model)
-    ends = config.eos_token_id
-    return TargetInfo(
-        layers=config.num_hidden_layers,
-        kv_heads=config.num_key_value_heads or config.num_attention_heads,
-        head_width=config.head_dim or config.hidden_size // config.num_attention_heads,
-        hidden=config.hidden_size,
-        vocabulary=config.vocab_size,
-        context=CONTEXT,
-        end_tokens=tuple(ends) if isinstance(ends, list) else (int(ends or 0),),
-        masked_tokens=(recipe.target.image_token, recipe.target.video_token),
-        embedding_dtype="float16",
-    )
 
 
 def meanings(
