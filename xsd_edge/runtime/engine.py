@@ -4,7 +4,7 @@ this.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -40,6 +40,7 @@ class EngineOptions(NamedTuple):
 
 
 DEFAULT_OPTIONS = EngineOptions()
+Opener: TypeAlias = Callable[[Bundle, str, EngineOptions], Engine]  # opens one part of a bundle
 
 
 def open_engine(bundle: Bundle, part: str, options: EngineOptions = DEFAULT_OPTIONS) -> Engine:
