@@ -57,6 +57,40 @@ def test_dense_rate_follows_the_power_mode() -> None:
     assert nano.dense_rate("fp16", mode(nano, "15W", "super")) == pytest.approx(10.03e12, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("orin", "p3701-0005"),
+        ("orin-agx-32", "p3701-0004"),
+        ("orin-nx-16", "p3767-0000"),
+        ("orin-nx-8", "p3767-0001"),
+        ("orin-nano-8", "p3767-0003"),
+        ("thor", "p3834-0008"),
+    ],
+)
+def test_part_numbers(name: str, module: str) -> None:
+    assert [b.name for b in known_boards() if module in b.modules] == [name]
+
+
+def test_bandwidth_follows_the_memory_clock() -> None:
+    nano = Board.load("orin-nano-8")
+    assert nano.bandwidth(mode(nano, "15W")) == pytest.approx(68.3e9, rel=1e-3)
+    assert nano.bandwidth(mode(nano, "25W", "super")) == pytest.approx(102.4e9, rel=1e-3)
+    orin = Board.load("orin")
+    assert orin.bandwidth(mode(orin, "15W")) == pytest.approx(136.5e9, rel=1e-3)
+    assert orin.bandwidth(mode(orin, "30W")) == orin.bandwidth() == 204.8e9
+    assert Board.load("cpu").bandwidth() is None
+
+
+@pytest.mark.parametrize("name", ORIN)
+def test_only_some_releases_can_use_the_dla(name: str) -> None:
+    """JetPack 6's TensorRT can, 10.16 cannot, 11.4.1 can on AGX Orin; the Nano has none."""
+    usable = {row.tensorrt for row in Board.load(name).software if row.dla}
+    both = {"10.3.0", "11.4.1"}
+    wanted = {"orin": both, "orin-agx-32": both, "orin-nano-8": set()}
+    assert usable == wanted.get(name, {"10.3.0"})
+
+
 def test_an_unknown_clock_gives_no_rate() -> None:
     board = Board.load("orin-nx-8")
     assert board.dense_rate("int8", mode(board, "10W")) is None

@@ -46,6 +46,7 @@ class Memory:
 
     gb: float | None = None
     gb_per_s: float | None = None
+    bus_bits: int | None = None
 
     def __post_init__(self) -> None:
         _require_positive(self)
@@ -121,6 +122,7 @@ class Board:
     budget_ms: Budget
     sources: dict[str, str]
     aliases: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()  # part numbers in the device tree that mean this board
     gpu: Gpu | None = None
     memory: Memory = Memory()
     dla: Dla | None = None
@@ -161,6 +163,16 @@ class Board:
             return None
         sms, mhz = (mode.sms, mode.gpu_mhz) if mode else (self.gpu.sms, self.gpu.max_mhz)
         return sms * mhz * 1e6 * self.gpu.ops_per_clock[precision] if sms and mhz else None
+
+    def bandwidth(self, mode: PowerMode | None = None) -> float | None:
+        """Peak bytes per second of main memory in a power mode (default: the highest clock).
+
+        LPDDR5 moves two words of the bus a clock. A mode that names no memory clock leaves it at
+        its highest. None where unknown.
+        """
+        if mode is not None and mode.memory_mhz and self.memory.bus_bits:
+            return mode.memory_mhz * 1e6 * 2 * self.memory.bus_bits / 8
+        return self.memory.gb_per_s * 1e9 if self.memory.gb_per_s else None
 
     def to_dict(self) -> dict[str, Any]:
         """Everything the file says, and the rates that follow from it, for JSON."""

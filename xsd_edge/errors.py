@@ -8,6 +8,7 @@ XsdEdgeError
 │   └── FormatError  bytes that are not what their name or header claims
 ├── ExtraMissingError  an optional dependency is needed; names the pip command
 ├── TrainingError    a checkpoint or data set cannot be used
+├── DeviceError      the machine lacks what the command needs: TensorRT, a GPU, memory
 └── ContextFullError the prompt does not fit the target's context
 """
 
@@ -53,3 +54,7 @@ class ExtraMissingError(XsdEdgeError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f'{what} needs an extra: pip install "xsd-edge[{extra}]"')
+
+
+class DeviceError(XsdEdgeError):
+    exit_code = 9
