@@ -35,12 +35,20 @@ def resize(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
 
     Pillow rounds to bytes after the horizontal and again after the vertical pass; so does this.
     """
-    across = _rounded(np.einsum("ow,hwc->hoc", _weights(frame.shape[1], width), frame))
-    return _rounded(np.einsum("oh,hwc->owc", _weights(frame.shape[0], height), across))
+    # [H, C, W] so that either pass is one matrix product; the columns of a row lie together.
+    rows, columns, channels = frame.shape
+    planes = np.ascontiguousarray(frame.transpose(0, 2, 1), np.float32)
+    across = _rounded(planes.reshape(-1, columns) @ _weights(columns, width).T)
+    down = _rounded(_weights(rows, height) @ across.reshape(rows, -1))
+    return np.asarray(
+        down.astype(np.uint8).reshape(height, channels, width).transpose(0, 2, 1)
+    )
 
 
-def _rounded(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return np.asarray(np.clip(np.floor(values + np.float32(0.5)), 0, 255), np.uint8)
+def _rounded(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """To whole numbers 0..255, in place; they stay floats, which the next product wants."""
+    values += np.float32(0.5)
+    return np.clip(np.floor(values, out=values), 0, 255, out=values)
 
 
 @lru_cache(maxsize=8)
