@@ -84,7 +84,7 @@ def rounds_of(tokens: list[int], lengths: list[int]) -> list[list[int]]:
 @given(data=st.data())
 @settings(max_examples=150, deadline=None)
 def test_pieces_are_the_whole(name: str, data: st.DataObject) -> None:
-    """Any tokens, sense or none, padding beyond the vocabulary included, in rounds of any length."""
+    """Any tokens, sense or none, some beyond the vocabulary, in rounds of any length."""
     tokenizer = TOKENIZERS[name]
     ids = st.integers(0, tokenizer.get_vocab_size() + 3)
     sense = TEXTS.map(lambda text: tokenizer.encode(text).ids)
