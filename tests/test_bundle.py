@@ -58,9 +58,9 @@ def filled(writer: BundleWriter, content: bytes = b"graph") -> Manifest:
         parts={"event_encoder": encoder},
         files={"tokenizer": writer.entry("tokenizer.json")},
         prompt="USER: <video>\n{question} ASSISTANT:",
-        target=TargetInfo(30, 3, 64, 576, 49152, 1024, (2,), (15, 16), "float16"),
+        target=TargetInfo(30, 3, 64, 576, 49152, 1024, (2,), (15, 16), "float32"),
         clip=ClipInfo(8, 64, 17, 10**6, (0.5,) * 3, (0.5,) * 3, "bilinear", 64, 5),
-        drafter=DrafterInfo(384, 6, 64, 256, 64, 8),
+        drafter=DrafterInfo(384, 6, 64, 256, 8),
         provenance={"tool": "test"},
     )
 
@@ -161,6 +161,10 @@ def test_a_symlink_that_leaves_the_bundle(folder: Path, link: str) -> None:
     [
         (lambda raw: raw.update(format=99), "has format 99"),
         (lambda raw: raw.pop("format"), "has format None"),
+        (
+            lambda raw: raw["parts"]["event_encoder"].update(backend="abacus"),
+            "back-end 'abacus'",
+        ),
         (lambda raw: raw.pop("prompt"), "incomplete"),
         (lambda raw: raw.update(surprise=1), "incomplete"),
         (lambda raw: raw["clip"].pop("frames"), "incomplete"),

@@ -20,8 +20,10 @@ from typing import Any
 
 from xsd_edge.errors import BundleError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "bundle.json"
+# ONNX Runtime on the CPU or through CUDA, or an engine that TensorRT builds on the device.
+BACKENDS = ("cpu", "cuda", "tensorrt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,12 @@ class Part:
     """One network, possibly in several precisions.
 
     `files` maps a precision ("fp32", "int8", "fp16", "int4") to its ONNX file; `default` is the one
-    to run on `board`. `reference` is an npz with `in.NAME` and `out.NAME` arrays for the parity
-    gate; `tolerance` is the least cosine similarity that still passes, per precision. `attachments`
-    are further files the graph needs (external data).
+    to run on `board` where nobody has measured. `inputs` and `outputs` are what the runtime feeds;
+    `sizes` gives the length that each named dimension has in a graph whose axes are fixed, and is
+    empty where the graph's own axes vary. `reference` is an npz with `in.NAME` and `out.NAME`
+    arrays of the graph's own shapes for the parity gate; `tolerance` is the least cosine similarity
+    of any output row that still passes, per precision. `attachments` are further files the graph
+    needs (external data).
     """
 
     name: str
@@ -58,6 +63,8 @@ class Part:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     opset: int
+    backend: str = "cpu"  # who runs it: one of BACKENDS
+    sizes: dict[str, int] = field(default_factory=dict)
     reference: FileEntry | None = None
     tolerance: dict[str, float] = field(default_factory=dict)
     attachments: tuple[FileEntry, ...] = ()
@@ -75,7 +82,7 @@ class TargetInfo:
     context: int  # longest sequence the KV cache is made for
     end_tokens: tuple[int, ...]
     masked_tokens: tuple[int, ...]  # padding rows and placeholders: never emitted, by p or q
-    embedding_dtype: str
+    cache_dtype: str  # of the KV cache, which the graph shares with its caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +108,6 @@ class DrafterInfo:
     heads: int
     head_width: int
     context: int
-    event_tokens: int
     gamma_max: int
 
 
@@ -167,6 +173,11 @@ def _part(raw: Mapping[str, Any]) -> Part:
     def specs(key: str) -> tuple[TensorSpec, ...]:
         return tuple(TensorSpec(**_tuples(spec)) for spec in raw[key])
 
+    if raw["backend"] not in BACKENDS:
+        raise BundleError(
+            f"{MANIFEST} asks for back-end {raw['backend']!r}, this version has "
+            f"{', '.join(BACKENDS)}; export the bundle again"
+        )
     return Part(
         **{
             **raw,

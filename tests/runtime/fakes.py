@@ -31,7 +31,7 @@ def target_info(
         context=context,
         end_tokens=(END,),
         masked_tokens=masked,
-        embedding_dtype="float16",
+        cache_dtype="float32",
     )
 
 
@@ -85,10 +85,13 @@ def tiny_decoder(
     return Decoder(engine, target_info(vocabulary, context, masked), table, padding=2), engine
 
 
-def prefill(decoder: Decoder, question: Sequence[int] = (3, 1, 2)) -> Prefilled:
+def prefill(
+    decoder: Decoder, question: Sequence[int] = (3, 1, 2), early: Sequence[int] = ()
+) -> Prefilled:
     decoder.trim(0)
-    logits, hidden = decoder.prefill(decoder.embed(question))
-    return Prefilled(logits.copy(), hidden.copy(), tuple(question))
+    rows = decoder.embed((*question, *early))
+    logits, hidden = decoder.prefill(rows, last=1 + len(early))
+    return Prefilled(logits, hidden, tuple(question), Proposal(tuple(early)))
 
 
 class Scripted:

@@ -47,9 +47,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-d
     path = tmp_path_factory.mktemp("head") / "head.onnx"
     write_graph(network, path)
     table = np.random.default_rng(1).normal(size=(VOCABULARY, WIDTH)).astype(np.float16)
-    info = DrafterInfo(
-        width=16, heads=2, head_width=8, context=32, event_tokens=TOKENS, gamma_max=GAMMA
-    )
+    info = DrafterInfo(width=16, heads=2, head_width=8, context=32, gamma_max=GAMMA)
     head = DraftHead(OnnxEngine(path), info, table, DRAFTED)
     return drafter, head, table
 

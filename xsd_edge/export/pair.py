@@ -79,6 +79,5 @@ def drafter_info(recipe: Recipe) -> DrafterInfo:
         heads=spec.head_heads,
         head_width=spec.head_width // spec.head_heads,
         context=spec.head_context,
-        event_tokens=(spec.event_side // spec.event_patch) ** 2,
         gamma_max=spec.gamma_max,
     )

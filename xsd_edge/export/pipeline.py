@@ -13,7 +13,7 @@ import onnx
 
 from xsd_edge.assets import fetch_base
 from xsd_edge.boards import Board, require_exportable
-from xsd_edge.bundle import BundleWriter, FileEntry, Manifest, Part, TargetInfo, sha256_of
+from xsd_edge.bundle import FORMAT, BundleWriter, FileEntry, Manifest, Part, TargetInfo, sha256_of
 from xsd_edge.calibration.batches import Feeds, Pair, batches
 from xsd_edge.calibration.clips import CalibrationSet, Clip, scene_clip
 from xsd_edge.export.networks import Network, small_networks
@@ -154,7 +154,7 @@ class _Export:
             "demo_clip": "demo_clip.npz",
         }
         return Manifest(
-            format=1,
+            format=FORMAT,
             recipe=recipe.name,
             board=self._board.name,
             parts=self._parts,

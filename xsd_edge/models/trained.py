@@ -51,7 +51,7 @@ def target_info(recipe: Recipe, model: VideoLlavaForConditionalGeneration) -> Ta
         context=CONTEXT,
         end_tokens=tuple(ends) if isinstance(ends, list) else (int(ends or 0),),
         masked_tokens=(recipe.target.image_token, recipe.target.video_token),
-        embedding_dtype="float16",
+        cache_dtype="float32",
     )
 
 
