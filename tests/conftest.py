@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -102,3 +103,21 @@ def tabs(browser: Browser) -> Iterator[Tabs]:
     yield opened
     opened.close()
     assert opened.complaints == []
+
+
+FAKES = ROOT / "tests" / "fakes"  # on the import path, they are `tensorrt` and `cuda`
+
+
+@pytest.fixture
+def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The stand-in for CUDA, fresh for each test; the one for TensorRT is importable beside it."""
+
+    def forget() -> None:
+        for name in list(sys.modules):
+            if name.partition(".")[0] in ("tensorrt", "cuda"):
+                del sys.modules[name]
+
+    forget()
+    monkeypatch.syspath_prepend(FAKES)
+    yield importlib.import_module("cuda.bindings.runtime")
+    forget()

@@ -1,0 +1,163 @@
+"""A TensorRT plan behind the engine contract: own stream, fixed addresses, one CUDA graph.
+
+Never run on a board yet: the order of calls, addresses and errors are tested against a fake of
+both libraries (tests/fakes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xsd_edge.errors import BundleError, DeviceError
+from xsd_edge.runtime import tensorrt_api
+from xsd_edge.runtime.cuda import Cuda, Memory
+from xsd_edge.runtime.engine import Array, Arrays
+
+REBUILD = "build the engines again with: xsd-edge build"
+
+
+class TensorRtEngine:
+    """One engine, one execution context, one stream.
+
+    `arrays` are the engine's own inputs and outputs: what is written there, or read from there,
+    is not copied on an integrated GPU. A graph is captured where every shape is fixed; TensorRT
+    wants a context of its own for each further shape, so other engines are enqueued.
+
+    Raises:
+        DeviceError: no GPU answers, or it has no memory left.
+        BundleError: the plan is not for this TensorRT or GPU.
+    """
+
+    def __init__(self, plan: Path) -> None:
+        self._api = tensorrt_api.load()
+        self._cuda = Cuda()
+        self._memory: dict[str, Memory] = {}
+        self.arrays: dict[str, Array] = {}
+        self._stream: Any = None
+        self._graph: Any = None
+        self._log = tensorrt_api.log(self._api)
+        try:
+            mapped = self._cuda.gpu().integrated
+            self._stream = self._cuda.stream()
+            self._load(plan)
+            self._place(mapped)
+            self._enqueue()  # TensorRT initialises lazily, which a capture would not allow
+            self._wait()
+            if not self._dynamic:
+                self._graph = self._cuda.capture(self._stream, self._enqueue)
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self, plan: Path) -> None:
+        # The runtime must outlive its engines, the engine its contexts.
+        self._runtime = self._api.Runtime(self._log.logger)
+        self._engine = self._runtime.deserialize_cuda_engine(plan.read_bytes())
+        if self._engine is None:
+            why = self._log.last("another TensorRT or another GPU made it")
+            raise BundleError(f"{plan} does not load ({why}); {REBUILD}")
+        self._context = self._engine.create_execution_context()
+        if self._context is None:
+            why = self._log.last("no memory for its activations")
+            raise DeviceError(f"{plan} cannot run ({why}); free memory, see: xsd-edge doctor")
+        names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
+        is_input = self._api.TensorIOMode.INPUT
+        self._inputs = [n for n in names if self._engine.get_tensor_mode(n) == is_input]
+        self._outputs = [n for n in names if n not in self._inputs]
+        self._types = {
+            n: np.dtype(self._api.nptype(self._engine.get_tensor_dtype(n))) for n in names
+        }
+
+    def _place(self, mapped: bool) -> None:
+        """Memory for the largest shapes of the profile, at addresses that never change."""
+        shapes = {n: tuple(self._engine.get_tensor_shape(n)) for n in self._inputs}
+        self._dynamic = {n for n, shape in shapes.items() if -1 in shape}
+        for name in self._dynamic:
+            shapes[name] = tuple(self._engine.get_tensor_profile_shape(name, 0)[2])
+        self._shape(shapes)
+        for name in (*self._inputs, *self._outputs):
+            shape = tuple(self._context.get_tensor_shape(name))
+            size = int(np.prod(shape)) * self._types[name].itemsize
+            self._memory[name] = Memory(self._cuda, size, mapped)
+            if not self._context.set_tensor_address(name, self._memory[name].address):
+                raise BundleError(f"TensorRT refuses an address for {name}; {REBUILD}")
+        self._view()
+
+    def _shape(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        for name in self._dynamic:
+            if not self._context.set_input_shape(name, shapes[name]):
+                raise BundleError(
+                    f"{name} of shape {shapes[name]} is outside what the engine was built for; "
+                    + REBUILD
+                )
+
+    def _view(self) -> None:
+        self.arrays = {
+            name: memory.view(tuple(self._context.get_tensor_shape(name)), self._types[name])
+            for name, memory in self._memory.items()
+        }
+
+    def hold(self, pairs: Mapping[str, str], shape: tuple[int, ...], dtype: str) -> None:
+        raise BundleError(
+            f"{', '.join(pairs)}: TensorRT cannot write a cache in place; run this part in "
+            "ONNX Runtime"
+        )
+
+    def run(self, feeds: Arrays, results: Arrays) -> None:
+        self._fit(feeds)
+        for name, array in feeds.items():
+            own = self.arrays[name]
+            if array.ctypes.data != own.ctypes.data:
+                np.copyto(own, array, casting="same_kind")
+        if self._graph is not None:
+            self._cuda.call("cudaGraphLaunch", self._graph, self._stream)
+        else:
+            self._enqueue()
+        self._wait()
+        for name, array in results.items():
+            own = self.arrays[name]
+            if array.ctypes.data != own.ctypes.data:
+                np.copyto(array, own, casting="same_kind")
+
+    def _fit(self, feeds: Arrays) -> None:
+        """Take the shapes of this run, where they may change."""
+        if feeds.keys() != set(self._inputs):
+            raise BundleError(f"the engine reads {', '.join(self._inputs)}; {REBUILD}")
+        changed = {n: a.shape for n, a in feeds.items() if a.shape != self.arrays[n].shape}
+        if not changed:
+            return
+        for name in changed.keys() - self._dynamic:
+            raise BundleError(
+                f"{name} has shape {changed[name]}, the engine wants {self.arrays[name].shape}; "
+                + REBUILD
+            )
+        self._shape({name: feeds[name].shape for name in self._dynamic})
+        self._view()
+
+    def _enqueue(self) -> None:
+        for name in self._inputs:
+            self._memory[name].upload(self._stream)
+        if not self._context.execute_async_v3(stream_handle=int(self._stream)):
+            raise DeviceError(f"TensorRT failed ({self._log.last('no reason given')}); {REBUILD}")
+        for name in self._outputs:
+            self._memory[name].download(self._stream)
+
+    def _wait(self) -> None:
+        self._cuda.call("cudaStreamSynchronize", self._stream)
+
+    def close(self) -> None:
+        self.arrays = {}
+        if self._graph is not None:
+            self._cuda.call("cudaGraphExecDestroy", self._graph)
+            self._graph = None
+        for memory in self._memory.values():
+            memory.free()
+        self._memory = {}
+        if self._stream is not None:
+            self._cuda.call("cudaStreamDestroy", self._stream)
+            self._stream = None
+        self._context = self._engine = self._runtime = None
