@@ -46,6 +46,16 @@ def count_bins(
     return counts.reshape(2 * bins, side, side) / area
 
 
+def latest_polarity(events: EventPacket, geometry: Geometry) -> NDArray[np.uint8]:
+    """Polarity of each pixel's last event: 0 OFF, 1 ON, NO_EVENT where there was none. [H, W]"""
+    pixel = events.y.astype(np.intp) * geometry.width + events.x
+    # Not image[pixel] = p: NumPy promises no order for repeated indices.
+    latest = np.full(geometry.width * geometry.height, -1, np.int64)
+    np.maximum.at(latest, pixel, np.arange(len(events)) * 2 + events.p)
+    polarity = np.where(latest < 0, NO_EVENT, latest & 1).astype(np.uint8)
+    return polarity.reshape(geometry.height, geometry.width)
+
+
 def event_image(events: EventPacket, geometry: Geometry) -> NDArray[np.uint8]:
     """Draw events as EventGPT does: white, ON red, OFF blue, the last event of a pixel wins.
 
@@ -53,12 +63,7 @@ def event_image(events: EventPacket, geometry: Geometry) -> NDArray[np.uint8]:
 
     Returns RGB uint8 [H, W, 3].
     """
-    pixel = events.y.astype(np.intp) * geometry.width + events.x
-    # Not image[pixel] = p: NumPy promises no order for repeated indices.
-    latest = np.full(geometry.width * geometry.height, -1, np.int64)
-    np.maximum.at(latest, pixel, np.arange(len(events)) * 2 + events.p)
-    colour = np.where(latest < 0, NO_EVENT, latest & 1)
-    return PALETTE.take(colour, axis=0).reshape(geometry.height, geometry.width, 3)
+    return PALETTE.take(latest_polarity(events, geometry), axis=0)
 
 
 def _padded(cells: NDArray[np.intp], length: int, outside: int) -> NDArray[np.intp]:
