@@ -20,7 +20,7 @@ from xsd_edge.events.packet import Geometry
 from xsd_edge.runtime.engine import Arrays
 from xsd_edge.runtime.loop import Limits, generate
 from xsd_edge.runtime.onnx_engine import OnnxEngine
-from xsd_edge.runtime.planner import FixedPlanner
+from xsd_edge.runtime.planner import FixedLength
 from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.session import Session
 from xsd_edge.runtime.verifier import GreedyVerifier
@@ -69,8 +69,7 @@ def main() -> None:
             GreedyVerifier(),
             Sampling(),
             Limits(),
-            session.draft_head,
-            FixedPlanner(given.gamma),
+            FixedLength(session.draft_head, given.gamma),
             np.random.default_rng(seed),
         )
         next(rounds)

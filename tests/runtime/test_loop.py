@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -12,7 +13,7 @@ from tests.runtime.fakes import END, Guessing, Scripted, prefill, tiny_decoder
 from xsd_edge.runtime.decoder import Decoder
 from xsd_edge.runtime.drafter import Drafter
 from xsd_edge.runtime.loop import Limits, Round, generate
-from xsd_edge.runtime.planner import FixedPlanner
+from xsd_edge.runtime.planner import FixedLength
 from xsd_edge.runtime.sampling import Sampling, distribution, mask, runs_of
 from xsd_edge.runtime.verifier import verifier_for
 
@@ -28,12 +29,13 @@ def rounds(
     sampling: Sampling = GREEDY,
     mode: str = "rejection",
     seed: int = 0,
+    early: Sequence[int] = (),
 ) -> list[Round]:
-    start = prefill(decoder)
+    start = prefill(decoder, early=early)
     judging, drawing = (np.random.default_rng((seed, i)) for i in range(2))
     verifier = verifier_for(sampling, mode, judging)
-    planner = FixedPlanner(gamma)
-    return list(generate(decoder, start, verifier, sampling, limits, drafter, planner, drawing))
+    drafts = FixedLength(drafter, gamma) if drafter is not None else None
+    return list(generate(decoder, start, verifier, sampling, limits, drafts, drawing))
 
 
 def said(found: list[Round]) -> list[int]:
@@ -73,6 +75,32 @@ def test_trimmed_cache_equals_one_that_never_drafted() -> None:
     np.testing.assert_array_equal(
         drafted.forward(row, last=1).logits, plain.forward(row, last=1).logits
     )
+
+
+@pytest.mark.parametrize("right", [0, 1, 4, 6])
+def test_an_early_draft_is_judged_in_the_questions_own_pass(right: int) -> None:
+    decoder, engine = tiny_decoder(seed=4)
+    plain = said(rounds(decoder))
+    wrong = [(plain[right] + 1) % 12]
+    engine.passes.clear()
+    found = rounds(decoder, Scripted(plain), 3, early=[*plain[:right], *wrong, 1, 2])
+    assert said(found) == plain
+    assert (found[0].drafted, found[0].accepted) == (right + 3, right)
+    assert engine.passes[0] == 3 + right + 3
+    assert found[0].tokens == tuple(plain[: right + 1])
+
+
+def test_an_early_draft_may_hold_the_whole_answer_and_more() -> None:
+    decoder, plain = answer_that_ends(gamma=3)
+    found = rounds(decoder, early=[*plain, 1, 2])
+    assert [r.tokens for r in found] == [tuple(plain)]
+    assert decoder.offset == 3 + len(plain) - 1
+
+
+def test_a_limit_inside_an_early_draft_cuts_the_answer_there() -> None:
+    decoder, _ = tiny_decoder(seed=4)
+    plain = said(rounds(decoder))
+    assert said(rounds(decoder, limits=Limits(max_tokens=3), early=plain[:6])) == plain[:3]
 
 
 def answer_that_ends(gamma: int) -> tuple[Decoder, list[int]]:
@@ -158,7 +186,10 @@ def test_exact_match_says_what_plain_sampling_says() -> None:
     "sampling", [Sampling(1.0), Sampling(0.7, top_k=3), Sampling(1.3, top_p=0.8)]
 )
 @pytest.mark.parametrize("mode", ["rejection", "exact-match"])
-def test_sampled_answers_have_the_targets_distribution(sampling: Sampling, mode: str) -> None:
+@pytest.mark.parametrize("early", [(), (1, 3)])
+def test_sampled_answers_have_the_targets_distribution(
+    sampling: Sampling, mode: str, early: tuple[int, ...]
+) -> None:
     """All three-token answers of the real loop, against the product of the target's own
     conditionals.
     """
@@ -167,7 +198,7 @@ def test_sampled_answers_have_the_targets_distribution(sampling: Sampling, mode:
     drafter, limits = Guessing((1, 3, 4), 9), Limits(max_tokens=3)
     draws = 6_000
     counts = Counter(
-        tuple(said(rounds(decoder, drafter, 2, limits, sampling, mode, seed=i)))
+        tuple(said(rounds(decoder, drafter, 2, limits, sampling, mode, i, early)))
         for i in range(draws)
     )
     assert set(counts) <= {answer for answer, p in exact.items() if p > 0}

@@ -72,14 +72,15 @@ class Decoder:
         assert 0 <= offset <= self.offset
         self.offset = offset
 
-    def prefill(self, embeddings: NDArray[np.float32]) -> Forward:
-        """Append any number of rows; logits of the last one. [m, D] -> logits [1, V], hidden
+    def prefill(self, embeddings: NDArray[np.float32], last: int = 1) -> Forward:
+        """Append any number of rows; logits of the `last` ones. [m, D] -> logits [last, V], hidden
         [<=512, D]
         """
-        for start in range(0, len(embeddings) - PASS_ROWS, PASS_ROWS):
-            self.forward(embeddings[start : start + PASS_ROWS], last=0)
-        rest = (len(embeddings) - 1) % PASS_ROWS + 1
-        return self.forward(embeddings[-rest:], last=1)
+        while len(embeddings) > PASS_ROWS:
+            rows = min(PASS_ROWS, len(embeddings) - last)
+            self.forward(embeddings[:rows], last=0)
+            embeddings = embeddings[rows:]
+        return self.forward(embeddings, last=last)
 
     def forward(self, embeddings: NDArray[np.float32], last: int, padded_to: int = 0) -> Forward:
         """One pass over m new rows behind the cache, with logits for the `last` rows of them.

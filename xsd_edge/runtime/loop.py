@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from time import perf_counter
 from typing import NamedTuple
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from xsd_edge.runtime.decoder import EXACT_ROWS, Decoder
 from xsd_edge.runtime.drafter import Drafter
-from xsd_edge.runtime.planner import Planner
 from xsd_edge.runtime.sampling import Sampling, mask, runs_of
 from xsd_edge.runtime.verifier import Proposal, Verifier
 
@@ -34,11 +33,20 @@ class Round(NamedTuple):
 
 
 class Prefilled(NamedTuple):
-    """Where an answer starts: the prompt is in the cache."""
+    """Where an answer starts: prompt and question are in the cache, and what was drafted early.
 
-    logits: NDArray[np.float32]  # [1, V] behind the prompt's last token
-    hidden: NDArray[np.float32]  # [n, D] of the question's tokens
+    Views into the decoder's buffers; `kept` outlives its next pass.
+    """
+
+    logits: NDArray[np.float32]  # [1 + g, V] behind the question's last token and each draft
+    hidden: NDArray[np.float32]  # [n + g, D] of the question's tokens, then the drafts
     question: tuple[int, ...]  # those n tokens
+    proposal: Proposal = NOTHING  # of g tokens, which rode in the question's pass
+
+    def kept(self) -> Prefilled:
+        """The start of the same answer without the early draft, copied."""
+        asked = len(self.question)
+        return Prefilled(self.logits[:1].copy(), self.hidden[:asked].copy(), self.question)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,16 @@ class Limits:
     exact: bool = False  # pad every pass, so that plain and speculative decoding round alike
 
 
+class _Pass(NamedTuple):
+    """What a target pass left to be judged."""
+
+    proposal: Proposal
+    logits: NDArray[np.float32]  # [g + 1, V]
+    states: NDArray[np.float32]  # [g + 1, D]
+    draft_s: float = 0.0
+    verify_s: float = 0.0
+
+
 def generate(
     decoder: Decoder,
     start: Prefilled,
@@ -56,63 +74,62 @@ def generate(
     sampling: Sampling,
     limits: Limits,
     drafter: Drafter | None = None,
-    planner: Planner | None = None,
     rng: np.random.Generator | None = None,
 ) -> Iterator[Round]:
     """Answer from a prefilled prompt; without a drafter this is plain decoding of the same target.
 
+    The first round judges what the question's own pass brought, with its early draft if it had one.
     The cache ends up holding the prompt and all emitted tokens but the last. `rng` draws the
     drafts; the verifier has its own generator, so that what is accepted never depends on how drafts
     were drawn.
     """
-    info = decoder.info
-    forbidden = runs_of(info.masked_tokens)
+    ends, forbidden = decoder.info.end_tokens, runs_of(decoder.info.masked_tokens)
     rng = rng or np.random.default_rng()
-    least = EXACT_ROWS if limits.exact else 0
-
-    mask(start.logits, forbidden)
-    began = perf_counter()
-    first = verifier.judge(start.logits, NOTHING).token
-    spent = perf_counter() - began
-    yield Round((first,), 0, 0, 0.0, 0.0, spent, start.logits, start.hidden[-1:])
-    token, emitted, hidden = first, 1, start.hidden
-    following: Sequence[int] = (*start.question[1:], first)
-    while token not in info.end_tokens and emitted < limits.max_tokens and decoder.room > 0:
-        began = perf_counter()
-        proposal = NOTHING
-        if drafter is not None:
-            drafter.observe(hidden, following)
-            # A draft beyond the answer's limit or the context's end could never be emitted.
-            most = min(limits.max_tokens - emitted - 1, decoder.room - 1)
-            gamma = min(planner.gamma(hidden[-1]), most) if planner else most
-            if gamma > 0:
-                proposal = drafter.propose(gamma, sampling, rng)
-        drafted = len(proposal.tokens)
-        verifying = perf_counter()
-        rows = decoder.embed((token, *proposal.tokens))
-        logits, states = decoder.forward(rows, last=drafted + 1, padded_to=least)
+    asked = start.question[1:]
+    scored = _Pass(start.proposal, start.logits, start.hidden[len(asked) :])
+    unseen, following = start.hidden, asked  # rows that the drafter does not know yet
+    emitted = 0
+    while True:
         judging = perf_counter()
-        mask(logits, forbidden)
-        accepted, token = verifier.judge(logits, proposal)
+        mask(scored.logits, forbidden)
+        drafted = len(scored.proposal.tokens)
+        accepted, token = verifier.judge(scored.logits, scored.proposal)
         decoder.trim(decoder.offset - (drafted - accepted))
-        following = (*proposal.tokens[:accepted], token)
-        hidden = states[: accepted + 1]
-        said = _until_end(following, info.end_tokens)
+        fresh = (*scored.proposal.tokens[:accepted], token)
+        said = _until_end(fresh, ends)[: limits.max_tokens - emitted]
         emitted += len(said)
-        if len(said) < len(following):  # the answer ended inside the draft
-            decoder.trim(decoder.offset - (len(following) - len(said)))
-            token = said[-1]
+        if len(said) < len(fresh):  # the answer ended inside the draft
+            decoder.trim(decoder.offset - (len(fresh) - len(said)))
         ended = perf_counter()
         yield Round(
             said,
             drafted,
             accepted,
-            verifying - began,
-            judging - verifying,
+            scored.draft_s,
+            scored.verify_s,
             ended - judging,
-            logits[: len(said)],
-            hidden[: len(said)],
+            scored.logits[: len(said)],
+            scored.states[: len(said)],
         )
+        if said[-1] in ends or emitted == limits.max_tokens or decoder.room == 0:
+            return
+        drafting, proposal = perf_counter(), NOTHING
+        if drafter is not None:
+            drafter.observe(unseen[: len(following) + len(fresh)], (*following, *fresh))
+            # A draft beyond the answer's limit or the context's end could never be emitted.
+            most = min(limits.max_tokens - emitted - 1, decoder.room - 1)
+            if most > 0:
+                proposal = drafter.propose(most, sampling, rng)
+        scored = _score(decoder, token, proposal, drafting, EXACT_ROWS if limits.exact else 0)
+        unseen, following = scored.states, ()
+
+
+def _score(decoder: Decoder, token: int, proposal: Proposal, drafting: float, least: int) -> _Pass:
+    """One target pass over the newest token and what is drafted behind it."""
+    verifying = perf_counter()
+    rows = decoder.embed((token, *proposal.tokens))
+    logits, states = decoder.forward(rows, last=len(rows), padded_to=least)
+    return _Pass(proposal, logits, states, verifying - drafting, perf_counter() - verifying)
 
 
 def _until_end(tokens: tuple[int, ...], ends: tuple[int, ...]) -> tuple[int, ...]:

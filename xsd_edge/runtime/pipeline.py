@@ -1,72 +1,36 @@
-"""From slices of the event stream to answers: frames are prefilled as they come, questions when the
-clip ends.
+"""From slices of the event stream to answers: frames are prefilled as they come, drafts are made
+before the clip ends, questions are asked when it does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Protocol
 
 import numpy as np
 
-from xsd_edge.events.clips import ClipReader
 from xsd_edge.events.cutter import Slice
 from xsd_edge.events.packet import EventPacket, Geometry
-from xsd_edge.runtime.drafter import EventMemory
+from xsd_edge.runtime.answer import Answer, Decoding, Mismatch
+from xsd_edge.runtime.costs import Costs
+from xsd_edge.runtime.drafter import Drafter
 from xsd_edge.runtime.loop import Limits, Prefilled, Round, generate, margin
 from xsd_edge.runtime.options import RunOptions
-from xsd_edge.runtime.planner import AdaptivePlanner, FixedPlanner, Planner, measure_costs
 from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.session import Session
+from xsd_edge.runtime.speculation import Speculation
 from xsd_edge.runtime.verifier import verifier_for
 from xsd_edge.runtime.watch import NOBODY, Watcher
 from xsd_edge.video.frames import FrameSource
 
 
-@dataclass
-class Decoding:
-    """One answer's tokens and what they took."""
+class Slices(Protocol):
+    """Clips as their slices, in order: a ClipReader, or what plays some again."""
 
-    tokens: list[int] = field(default_factory=list)
-    rounds: int = 0  # target passes after the prefill
-    drafted: int = 0
-    accepted: int = 0
-    first_token_s: float = 0.0  # from when the answer could begin
-    answer_s: float = 0.0
-    decode_s: float = 0.0  # from the first token to the last
+    drop_late: bool
 
-    @property
-    def decoded(self) -> int:
-        """Tokens that decoding passes brought: the first one comes with the prefill."""
-        return len(self.tokens) - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """Where greedy speculative and plain decoding part ways, and how close the plain run's choice
-    was.
-    """
-
-    position: int
-    margin: float  # top-2 logit margin of plain decoding there
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One question about one clip, answered."""
-
-    clip: int
-    t0_us: int
-    t1_us: int
-    question: str
-    text: str
-    decoding: Decoding
-    plain: Decoding | None
-    mismatch: Mismatch | None
-    events: int
-    events_dropped: int
-    stages: dict[str, float]
+    def __iter__(self) -> Iterator[Slice]: ...
 
 
 class Pipeline:
@@ -75,7 +39,7 @@ class Pipeline:
     def __init__(
         self,
         session: Session,
-        reader: ClipReader,
+        reader: Slices,
         geometry: Geometry,
         frames: FrameSource,
         options: RunOptions,
@@ -85,11 +49,16 @@ class Pipeline:
         self._geometry, self._options, self._watcher = geometry, options, watcher
         self._sampling = Sampling(options.temperature, options.top_k, options.top_p)
         self._limits = Limits(options.max_tokens, options.exact)
-        self._planner = None if options.plain else self._make_planner()
+        self._speculation = None if options.plain else Speculation(session, options.gamma)
+
+    @property
+    def costs(self) -> Costs | None:
+        """What drafting and verifying cost here; None where that was not measured."""
+        return self._speculation.costs if self._speculation else None
 
     def answers(self) -> Iterator[Answer]:
         seen: list[Slice] = []
-        clips = 0
+        clips, frames = 0, self._session.manifest.clip.frames
         for slice_ in self._reader:
             # Without real time a clip has no end to count from but when it is handed out.
             ended = slice_.ready_s if self._reader.drop_late else perf_counter()
@@ -98,8 +67,11 @@ class Pipeline:
                 seen.clear()
             seen.append(slice_)
             frame = self._frames.at(slice_)
-            self._session.add_frame(frame)
+            self._session.add_frame(frame, hold=slice_.last)
             self._watcher.saw(slice_, frame)
+            # Drafting before the last slice costs nothing that anybody waits for.
+            if self._speculation is not None and slice_.index == max(frames - 2, 0):
+                self._foresee(self._speculation, seen, frames)
             if not slice_.last:
                 continue
             yield from self._answer_clip(seen, ended)
@@ -107,22 +79,29 @@ class Pipeline:
             if clips == self._options.max_clips:
                 return
 
+    def _foresee(self, speculation: Speculation, slices: list[Slice], frames: int) -> None:
+        """Read the events so far, as the part of the clip that they are, and draft the answers."""
+        t0, t1 = slices[0].t0_us, slices[-1].t1_us
+        events = EventPacket.concatenate([s.events for s in slices])
+        whole = t0 + round((t1 - t0) * frames / len(slices))
+        memory = self._session.read_events(events, self._geometry, t0, whole)
+        with self._session.stages.time("early_draft"):
+            speculation.foresee(memory, self._options.prompts, self._limits.max_tokens)
+
     def _answer_clip(self, slices: list[Slice], possible_since: float) -> Iterator[Answer]:
         first, last = slices[0], slices[-1]
-        events = EventPacket.concatenate([s.events for s in slices])
-        memory = None
-        if self._planner is not None:
-            memory = self._session.read_events(events, self._geometry, first.t0_us, last.t1_us)
         for number, question in enumerate(self._options.prompts):
             self._watcher.asked(first.clip, question)
-            prefilled = self._session.ask(question)
+            draft = self._speculation.early(question) if self._speculation else ()
+            prefilled = self._session.ask(question, draft)
+            again = prefilled.kept() if self._options.compare_plain else None
             seed = np.random.SeedSequence((self._options.seed, first.clip, number))
-            decoding = self._decode(prefilled, seed, memory, possible_since)
+            decoding = self._decode(prefilled, seed, possible_since)
             # The comparison is not part of this answer: its stages and clock stop here.
             stages = self._session.stages.take()
-            plain, mismatch = None, None
-            if self._options.compare_plain:
-                plain, mismatch = self._compare(prefilled, seed, decoding)
+            if self._speculation is not None:
+                self._speculation.answered(question, prefilled.question, decoding)
+            plain, mismatch = self._compare(again, seed, decoding) if again else (None, None)
             answer = Answer(
                 first.clip,
                 first.t0_us,
@@ -132,7 +111,7 @@ class Pipeline:
                 decoding,
                 plain,
                 mismatch,
-                len(events),
+                sum(len(s.events) for s in slices),
                 sum(s.events_dropped for s in slices),
                 stages,
             )
@@ -141,46 +120,25 @@ class Pipeline:
             possible_since = perf_counter()  # a further question could not begin before
 
     def _decode(
-        self,
-        start: Prefilled,
-        seed: np.random.SeedSequence,
-        memory: EventMemory | None,
-        possible_since: float,
+        self, start: Prefilled, seed: np.random.SeedSequence, possible_since: float
     ) -> Decoding:
-        decoding = Decoding()
-        for round_ in self._rounds(start, seed, memory):
-            now = perf_counter()
-            if not decoding.tokens:
-                decoding.first_token_s = now - possible_since
-            decoding.answer_s = now - possible_since
-            decoding.tokens += round_.tokens
-            decoding.drafted += round_.drafted
-            decoding.accepted += round_.accepted
+        decoding, stages = Decoding(), self._session.stages
+        drafter = self._speculation.begin() if self._speculation else None
+        for round_ in self._rounds(start, seed, drafter):
+            decoding.add(round_, perf_counter() - possible_since)
             for stage in ("draft", "verify", "judge"):
-                self._session.stages.add(stage, getattr(round_, f"{stage}_s"))
-            decoding.rounds += 1
+                stages.add(stage, getattr(round_, f"{stage}_s"))
             self._watcher.spoke(round_)
-        decoding.rounds -= 1  # the prefill's own token
-        decoding.decode_s = decoding.answer_s - decoding.first_token_s
         return decoding
 
     def _rounds(
-        self, start: Prefilled, seed: np.random.SeedSequence, memory: EventMemory | None
+        self, start: Prefilled, seed: np.random.SeedSequence, drafter: Drafter | None
     ) -> Iterator[Round]:
-        """Speculative rounds, or plain ones without a memory; the same seed gives the same verifier
-        stream.
-        """
+        """The same seed gives the same verifier stream, whatever is drafted."""
         judging, drawing = (np.random.default_rng(s) for s in _spawned(seed))
         verifier = verifier_for(self._sampling, self._options.mode, judging)
-        drafter, planner = None, None
-        if memory is not None and self._planner is not None:
-            drafter, planner = self._session.draft_head, self._planner
-            drafter.begin(memory)
-            planner.begin(memory)
         decoder = self._session.decoder
-        return generate(
-            decoder, start, verifier, self._sampling, self._limits, drafter, planner, drawing
-        )
+        return generate(decoder, start, verifier, self._sampling, self._limits, drafter, drawing)
 
     def _compare(
         self, start: Prefilled, seed: np.random.SeedSequence, spoken: Decoding
@@ -190,28 +148,13 @@ class Pipeline:
         plain, mismatch = Decoding(), None
         began = perf_counter()
         for round_ in self._rounds(start, seed, None):
-            plain.answer_s = perf_counter() - began
-            if not plain.tokens:
-                plain.first_token_s = plain.answer_s
             at = len(plain.tokens)
-            plain.tokens += round_.tokens
+            plain.add(round_, perf_counter() - began)
             if mismatch is None and spoken.tokens[at : at + 1] != list(round_.tokens):
                 mismatch = Mismatch(at, margin(round_.logits[0]))
-            plain.rounds += 1
-        plain.rounds -= 1
-        plain.decode_s = plain.answer_s - plain.first_token_s
         if mismatch is None and len(spoken.tokens) != len(plain.tokens):
             mismatch = Mismatch(len(plain.tokens), 0.0)
         return plain, mismatch
-
-    def _make_planner(self) -> Planner:
-        if self._options.gamma is not None:
-            return FixedPlanner(min(self._options.gamma, self._session.manifest.drafter.gamma_max))
-        info = self._session.manifest.drafter
-        head = self._session.draft_head
-        head.begin(self._session.silence())
-        costs = measure_costs(self._session.decoder, head, info.gamma_max)
-        return AdaptivePlanner(self._session.predictor, info.gamma_max, costs)
 
 
 def _spawned(seed: np.random.SeedSequence) -> list[np.random.SeedSequence]:

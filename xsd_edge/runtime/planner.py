@@ -1,111 +1,243 @@
-"""Chooses the draft length of each round from measured costs and predicted acceptance."""
+"""Chooses drafter and draft length of each round by expected speed, and stops where drafting
+loses.
+"""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xsd_edge.runtime.decoder import EXACT_ROWS, Decoder
+from xsd_edge.runtime.costs import Costs
 from xsd_edge.runtime.drafter import Drafter, EventMemory
 from xsd_edge.runtime.engine import Engine
+from xsd_edge.runtime.lookup import LONGEST, Lookup
 from xsd_edge.runtime.sampling import Sampling
+from xsd_edge.runtime.verifier import Proposal
 
-REPEATS = 3  # of each timing; the least counts, since noise only adds
-
-
-class Costs(NamedTuple):
-    """Seconds on this very machine, as ratios to one plain target step."""
-
-    c: float  # one drafted token
-    v: tuple[float, ...]  # v[m - 1]: a pass of m rows; v[0] is 1 by definition
-
-    def round(self, gamma: int) -> float:
-        """A whole round in plain steps: gamma c + v(gamma + 1)."""
-        return gamma * self.c + self.v[gamma]
-
-
-class Planner(Protocol):
-    """Says how many tokens to draft next; 0 is plain decoding."""
-
-    def begin(self, memory: EventMemory) -> None:
-        """The next answer is about this clip."""
-
-    def gamma(self, hidden: NDArray[np.float32]) -> int:
-        """`hidden` [D] is the target's newest hidden state."""
+Chances = NDArray[np.float64]
+NOTHING = Proposal(())
+RECENT = 0.05  # weight of the newest round in a running mean
+PATIENCE = 0.98  # a refused drafter is mistrusted a little less with every refusal
 
 
 @dataclass(frozen=True, slots=True)
-class FixedPlanner:
-    """Always the same draft length."""
+class FixedLength:
+    """A drafter that always drafts as many tokens, or as many as still fit."""
 
+    drafter: Drafter
     length: int
 
     def begin(self, memory: EventMemory) -> None:
-        pass
+        self.drafter.begin(memory)
 
-    def gamma(self, hidden: NDArray[np.float32]) -> int:
-        return self.length
+    def observe(self, hidden: NDArray[np.float32], following: Sequence[int]) -> None:
+        self.drafter.observe(hidden, following)
+
+    def propose(self, gamma: int, sampling: Sampling, rng: np.random.Generator) -> Proposal:
+        length = min(self.length, gamma)
+        return self.drafter.propose(length, sampling, rng) if length else NOTHING
 
 
-class AdaptivePlanner:
-    """Maximises expected tokens per cost: E(gamma) / (gamma c + v(gamma + 1)) over gamma in
-    0..gamma_max.
+class Plan(NamedTuple):
+    """A draft length and the tokens per plain step's time that it promises; 1 is plain decoding."""
 
-    E(gamma) = 1 + sum over i <= gamma of P(first i drafts accepted), from the acceptance predictor.
-    The choice falls before anything is drafted, so it cannot bias the output.
+    gamma: int
+    speed: float
+
+
+def best_plan(acceptance: Chances, c: float, v: Sequence[float]) -> Plan:
+    """The gamma of the highest expected speed, given P(draft i accepted | those before were).
+
+    Speed is E(gamma) / (gamma c + v(gamma + 1)) with E(gamma) = 1 + sum over i <= gamma of P(first
+    i accepted) (Leviathan et al. 2023, arXiv 2211.17192, with v measured instead of 1).
+    """
+    expected = 1.0 + np.concatenate(([0.0], np.cumsum(np.cumprod(acceptance))))
+    gammas = np.arange(len(expected))
+    speed = expected / (gammas * c + np.asarray(v)[: len(expected)])
+    best = int(np.argmax(speed))
+    return Plan(best, float(speed[best]))
+
+
+class Trust:
+    """Predicted log-odds of acceptance, corrected by what the verifier then decided.
+
+    One shift per bucket, stepped along the gradient of the log-likelihood: online logistic
+    regression of an intercept.
     """
 
-    def __init__(self, predictor: Engine, gamma_max: int, costs: Costs) -> None:
-        self._predictor, self.costs = predictor, costs
+    RATE = 0.3
+
+    def __init__(self, buckets: int) -> None:
+        self._shift = np.zeros(buckets)
+
+    def chances(self, log_odds: Chances, buckets: NDArray[np.int64]) -> Chances:
+        return 1.0 / (1.0 + np.exp(-(log_odds + self._shift[buckets])))
+
+    def learn(self, chances: Chances, buckets: NDArray[np.int64], accepted: int) -> None:
+        """Of these drafts the first `accepted` stood; behind the first to fall nothing is known."""
+        for position in range(min(accepted + 1, len(chances))):
+            error = float(position < accepted) - chances[position]
+            self._shift[buckets[position]] += self.RATE * error
+
+    def relent(self, share: float) -> None:
+        """Keep only this share of what was learnt, where refusing to draft teaches nothing."""
+        self._shift *= share
+
+
+@dataclass
+class Guard:
+    """Turns drafting off when its last rounds lost, and tries again after ever longer pauses.
+
+    A pause costs nothing and a trial a few rounds, so that a hopeless drafter's share of the time
+    goes to zero while one that recovers is found again.
+    """
+
+    WINDOW = 16  # rounds judged together
+    LEAST = 6  # rounds before judging
+    FIRST_PAUSE = 32  # rounds
+    LONGEST_PAUSE = 4096
+
+    _tokens: deque[int] = field(default_factory=lambda: deque(maxlen=Guard.WINDOW))
+    _price: deque[float] = field(default_factory=lambda: deque(maxlen=Guard.WINDOW))
+    _pause: int = FIRST_PAUSE
+    _left: int = 0  # plain rounds until the next trial
+
+    def resting(self) -> bool:
+        """Is this round to be plain? Counts it."""
+        if self._left == 0:
+            return False
+        self._left -= 1
+        return True
+
+    def add(self, tokens: int, price: float) -> None:
+        """A round brought so many tokens for so many plain steps' time."""
+        self._tokens.append(tokens)
+        self._price.append(price)
+        if len(self._tokens) < self.LEAST:
+            return
+        if sum(self._tokens) < sum(self._price):
+            self.rest()
+        elif len(self._tokens) == self.WINDOW:
+            self._pause = self.FIRST_PAUSE
+
+    def rest(self) -> None:
+        self._left = self._pause
+        self._pause = min(2 * self._pause, self.LONGEST_PAUSE)
+        self._tokens.clear()
+        self._price.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A drafter, what a token of it costs, and how it has done so far."""
+
+    drafter: Drafter
+    c: float
+    trust: Trust
+    guard: Guard
+
+
+class _Offer(NamedTuple):
+    """What a candidate could do this round."""
+
+    candidate: _Candidate
+    buckets: NDArray[np.int64]
+    chances: Chances
+    plan: Plan
+
+
+class _Drafted(NamedTuple):
+    offer: _Offer
+    length: int
+
+
+class Planned:
+    """Draft head and lookup, whichever promises more this round, as long as that pays at all.
+
+    Everything is decided before anything is drawn (or about a deterministic proposal), so no choice
+    can bias the output.
+    """
+
+    def __init__(self, head: Drafter, lookup: Lookup, predictor: Engine, costs: Costs) -> None:
+        self.speed = 1.0  # tokens per plain step's time, a running mean over rounds that drafted
+        self._predictor, self._lookup, self._costs = predictor, lookup, costs
+        gamma_max = len(costs.v) - 1
         self._logits = np.zeros((1, gamma_max), np.float32)
+        self._positions, self._no_odds = np.arange(gamma_max), np.zeros(gamma_max)
+        self._head = _Candidate(head, costs.c, Trust(gamma_max), Guard())
+        self._match = _Candidate(lookup, 0.0, Trust(LONGEST + 1), Guard())
+        self._refused = 0  # rounds in a row for which no plan promised a gain
+        self._drafted: _Drafted | None = None
         self._aligned: NDArray[np.float32] | None = None
+        self._hidden: NDArray[np.float32] | None = None
 
     def begin(self, memory: EventMemory) -> None:
-        self._aligned = memory.aligned
+        self._aligned, self._drafted = memory.aligned, None
+        for candidate in (self._head, self._match):
+            candidate.drafter.begin(memory)
 
-    def gamma(self, hidden: NDArray[np.float32]) -> int:
-        assert self._aligned is not None, "begin() comes before gamma()"
-        feeds = {"hidden": hidden[None], "aligned": self._aligned}
+    def observe(self, hidden: NDArray[np.float32], following: Sequence[int]) -> None:
+        if self._drafted is not None:
+            self._learn(self._drafted, len(following) - 1)  # the last token is the target's own
+            self._drafted = None
+        for candidate in (self._head, self._match):
+            candidate.drafter.observe(hidden, following)
+        self._hidden = hidden[-1:]
+
+    def propose(self, gamma: int, sampling: Sampling, rng: np.random.Generator) -> Proposal:
+        offers = self._offers(gamma)
+        if not offers:
+            return NOTHING
+        offer = max(offers, key=lambda o: o.plan.speed)
+        length = offer.plan.gamma
+        if length == 0:
+            for refused in offers:
+                refused.candidate.trust.relent(PATIENCE)
+            self._refused += 1
+            if self._refused < Guard.LEAST:
+                return NOTHING
+            # A pessimist never learns that it was wrong: draft one token, then rest.
+            offer.candidate.guard.rest()
+            length = 1
+        self._refused = 0
+        proposal = offer.candidate.drafter.propose(length, sampling, rng)
+        if proposal.tokens:
+            self._drafted = _Drafted(offer, len(proposal.tokens))
+        return proposal
+
+    def _offers(self, most: int) -> list[_Offer]:
+        most, offers = min(most, len(self._positions)), []
+        if not self._head.guard.resting():
+            offers.append(self._offer(self._head, self._positions[:most], self._odds()[:most]))
+        match = self._lookup.match()
+        if match.length and not self._match.guard.resting():
+            count = min(most, len(match.following))
+            buckets = np.full(count, match.length)
+            offers.append(self._offer(self._match, buckets, self._no_odds[:count]))
+        return offers
+
+    def _odds(self) -> Chances:
+        """The acceptance predictor's log-odds. [gamma_max]"""
+        assert self._aligned is not None, "begin() comes before propose()"
+        assert self._hidden is not None, "observe() comes before propose()"
+        feeds = {"hidden": self._hidden, "aligned": self._aligned}
         self._predictor.run(feeds, {"logits": self._logits})
-        accepted = 1.0 / (1.0 + np.exp(-self._logits[0].astype(np.float64)))
-        return best_gamma(accepted, self.costs)
+        odds: Chances = self._logits[0].astype(np.float64)
+        return odds
 
+    def _offer(self, candidate: _Candidate, buckets: NDArray[np.int64], odds: Chances) -> _Offer:
+        chances = candidate.trust.chances(odds, buckets)
+        return _Offer(candidate, buckets, chances, best_plan(chances, candidate.c, self._costs.v))
 
-def best_gamma(acceptance: NDArray[np.float64], costs: Costs) -> int:
-    """The gamma of the highest expected speed, given P(draft i accepted | those before were)."""
-    expected = 1.0 + np.concatenate(([0.0], np.cumsum(np.cumprod(acceptance))))
-    price = np.array([costs.round(gamma) for gamma in range(len(expected))])
-    return int(np.argmax(expected / price))
-
-
-def measure_costs(decoder: Decoder, drafter: Drafter, gamma_max: int) -> Costs:
-    """Time passes of 1..gamma_max+1 rows and a draft step, on this machine, where the cache now
-    stands.
-    """
-    start = decoder.offset
-    row = decoder.embed([0])
-
-    def fastest_pass(rows: int) -> float:
-        best = float("inf")
-        for _ in range(REPEATS):
-            began = time.perf_counter()
-            decoder.forward(np.repeat(row, rows, 0), last=rows)
-            best = min(best, time.perf_counter() - began)
-            decoder.trim(start)
-        return best
-
-    fastest_pass(EXACT_ROWS)  # the first pass also pays for warming up
-    passes = [fastest_pass(rows) for rows in range(1, gamma_max + 2)]
-    hidden = decoder.forward(row, last=1).hidden.copy()
-    decoder.trim(start)
-    per_token = float("inf")
-    for _ in range(REPEATS):
-        drafter.observe(hidden, [0])
-        began = time.perf_counter()
-        drawn = drafter.propose(gamma_max, Sampling(), np.random.default_rng(0))
-        per_token = min(per_token, (time.perf_counter() - began) / max(len(drawn.tokens), 1))
-    return Costs(per_token / passes[0], tuple(p / passes[0] for p in passes))
+    def _learn(self, drafted: _Drafted, accepted: int) -> None:
+        offer, count = drafted
+        candidate = offer.candidate
+        candidate.trust.learn(offer.chances[:count], offer.buckets[:count], accepted)
+        price = count * candidate.c + self._costs.v[count]
+        candidate.guard.add(accepted + 1, price)
+        self.speed += RECENT * ((accepted + 1) / price - self.speed)

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from xsd_edge.runtime.pipeline import Answer, Decoding
+from xsd_edge.runtime.answer import Answer, Decoding
 
 
 def _per_round(decoding: Decoding) -> float:
-    """Tokens a target pass brought, the prefill's own token aside; plain decoding has 1."""
+    """Tokens that a target pass behind the question's own brought; plain decoding has 1."""
     return decoding.decoded / decoding.rounds if decoding.rounds else 0.0
 
 
@@ -32,6 +32,8 @@ def answer_fields(answer: Answer) -> dict[str, Any]:
         "drafted": spoken.drafted,
         "accepted": spoken.accepted,
         "acceptance": _share(spoken.accepted, spoken.drafted),
+        "early_drafted": spoken.early_drafted,
+        "early_accepted": spoken.early_accepted,
         "tokens_per_round": round(_per_round(spoken), 3),
         "ttft_ms": round(spoken.first_token_s * 1e3, 2),
         "answer_ms": round(spoken.answer_s * 1e3, 2),
@@ -82,6 +84,8 @@ class Summary:
             "drafted": self._all.drafted,
             "accepted": self._all.accepted,
             "acceptance": _share(self._all.accepted, self._all.drafted),
+            "early_drafted": self._all.early_drafted,
+            "early_accepted": self._all.early_accepted,
             "tokens_per_round": _share(decoded, rounds),
             "ttft_ms": _middle(self._first),
             "answer_ms": _middle(self._whole),
@@ -97,8 +101,10 @@ class Summary:
 
 
 def _accumulate(total: Decoding, one: Decoding) -> None:
-    # First tokens are left out, so that `decoded` of the total is the sum of the parts'.
-    total.tokens += one.tokens[1:] if total.tokens else one.tokens
+    total.tokens += one.tokens
+    total.first_tokens += one.first_tokens
+    total.early_drafted += one.early_drafted
+    total.early_accepted += one.early_accepted
     total.rounds += one.rounds
     total.drafted += one.drafted
     total.accepted += one.accepted
@@ -113,10 +119,16 @@ def _middle(seconds: list[float]) -> float | None:
     return round(ordered[len(ordered) // 2] * 1e3, 2)
 
 
-def answer_line(answer: Answer) -> str:
-    """One answer for a person."""
-    spoken = answer.decoding
-    parts = [f"clip {answer.clip}", f"{answer.question} {answer.text}"]
+def answer_head(clip: int, question: str) -> str:
+    """What of an answer's line stands before its text."""
+    return f"clip {clip} | {question} "
+
+
+def answer_tail(answer: Answer) -> str:
+    """What stands behind it: how the answer came about."""
+    spoken, parts = answer.decoding, [""]
+    if spoken.early_drafted:
+        parts.append(f"{spoken.early_accepted} of {spoken.early_drafted} early drafts accepted")
     if spoken.drafted:
         parts.append(f"{spoken.accepted} of {spoken.drafted} drafts accepted")
     parts.append(f"{_per_round(spoken):.1f} tokens a pass")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
@@ -10,12 +12,15 @@ from xsd_edge.bundle import Bundle
 from xsd_edge.errors import BundleError
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.events.representation import count_bins
-from xsd_edge.runtime.decoder import EXACT_ROWS, Decoder
+from xsd_edge.runtime.decoder import EXACT_ROWS, LOGIT_ROWS, Decoder
 from xsd_edge.runtime.drafter import DraftHead, EventMemory
-from xsd_edge.runtime.engine import DEFAULT_OPTIONS, EngineOptions, allocate, open_engine
+from xsd_edge.runtime.engine import DEFAULT_OPTIONS, EngineOptions, Opener, allocate, open_engine
 from xsd_edge.runtime.loop import Prefilled
 from xsd_edge.runtime.stages import Stages
+from xsd_edge.runtime.verifier import Proposal
 from xsd_edge.video.preprocess import pixels
+
+MOST_DRAFTED = LOGIT_ROWS - 1  # tokens of an early draft; its pass returns logits for each
 
 
 class Session:
@@ -25,9 +30,17 @@ class Session:
     questions about the same clip are asked; each frame is prefilled the moment it arrives.
     """
 
-    def __init__(self, bundle: Bundle, options: EngineOptions = DEFAULT_OPTIONS) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        options: EngineOptions = DEFAULT_OPTIONS,
+        opener: Opener = open_engine,
+    ) -> None:
         manifest = bundle.manifest
-        self.manifest, self.stages = manifest, Stages()
+        self.manifest, self.stages, self.folder = manifest, Stages(), bundle.folder
+        parts = (bundle.part("target"), bundle.part("draft_head"))
+        # What measured costs belong to.
+        self.engines = " ".join(part.files[part.default].sha256[:12] for part in parts)
         self.tokenizer = Tokenizer.from_file(str(bundle.named("tokenizer")))
         # A plain view of the mapped file: indexing numpy's memmap class costs ten times as much.
         mapped = np.load(bundle.named("embedding"), mmap_mode="r", allow_pickle=False)
@@ -37,19 +50,19 @@ class Session:
         vocabulary = np.load(bundle.named("draft_vocabulary"), allow_pickle=False)
 
         small = options._replace(threads=1)  # a network of a few megabytes loses by being split
-        self._vision = open_engine(bundle, "vision", options)
-        self._encoder = open_engine(bundle, "event_encoder", small)
-        self._alignment = open_engine(bundle, "alignment", small)
-        self._memory = open_engine(bundle, "event_memory", small)
-        self.predictor = open_engine(bundle, "acceptance_predictor", small)
+        self._vision = opener(bundle, "vision", options)
+        self._encoder = opener(bundle, "event_encoder", small)
+        self._alignment = opener(bundle, "alignment", small)
+        self._memory = opener(bundle, "event_memory", small)
+        self.predictor = opener(bundle, "acceptance_predictor", small)
         self.draft_head = DraftHead(
-            open_engine(bundle, "draft_head", small),
+            opener(bundle, "draft_head", small),
             manifest.drafter,
             embedding,
             vocabulary.astype(np.int64),
         )
         self.decoder = Decoder(
-            open_engine(bundle, "target", options), manifest.target, embedding, EXACT_ROWS
+            opener(bundle, "target", options), manifest.target, embedding, EXACT_ROWS
         )
         self._visual = allocate(manifest.parts["vision"].outputs, n=1)
         encoder, alignment = manifest.parts["event_encoder"], manifest.parts["alignment"]
@@ -58,21 +71,34 @@ class Session:
         self._after = after
         self.decoder.prefill(self.decoder.embed(self.tokenizer.encode(before).ids))
         self._clip_start = self._question_start = self._answer_start = self.decoder.offset
+        self._held = np.zeros((0, manifest.target.hidden), np.float32)
 
     def begin_clip(self) -> None:
         """Forget the last clip."""
         self.decoder.trim(self._clip_start)
         self._question_start = self._clip_start
+        self._held = self._held[:0]
 
-    def add_frame(self, frame: NDArray[np.uint8]) -> None:
-        """See one RGB frame [H, W, 3]: vision tower, projector, and its tokens into the cache."""
+    def add_frame(self, frame: NDArray[np.uint8], hold: bool = False) -> None:
+        """See one RGB frame [H, W, 3]: vision tower, projector, and its tokens into the cache.
+
+        A frame that is held (the clip's last) waits for the question and shares its pass.
+        """
+        self._enter_held()
         with self.stages.time("preprocess"):
             image = pixels(frame, self.manifest.clip)
         with self.stages.time("vision"):
             self._vision.run({"pixels": image}, self._visual)
-        with self.stages.time("prefill"):
-            self.decoder.prefill(self._visual["visual"][0])
-        self._question_start = self.decoder.offset
+        self._held = self._visual["visual"][0]
+        if not hold:
+            self._enter_held()
+
+    def _enter_held(self) -> None:
+        if len(self._held):
+            with self.stages.time("prefill"):
+                self.decoder.prefill(self._held)
+            self._held = self._held[:0]
+            self._question_start = self.decoder.offset
 
     def read_events(
         self, events: EventPacket, geometry: Geometry, t0_us: int, t1_us: int
@@ -89,14 +115,26 @@ class Session:
             self._memory.run(self._aligned, memory)
         return EventMemory(self._aligned["aligned"].copy(), memory["keys"], memory["values"])
 
-    def ask(self, question: str) -> Prefilled:
-        """Put a question behind the clip's frames; the next `generate` answers it."""
+    def ask(self, question: str, draft: Sequence[int] = ()) -> Prefilled:
+        """Put a question behind the clip's frames; the next `generate` answers it.
+
+        A draft of the answer rides in the same pass and is judged in the first round; of one that
+        does not fit, what fits.
+        """
         self.decoder.trim(self._question_start)
-        with self.stages.time("prefill"):
+        with self.stages.time("question"):
             ids = self.tokenizer.encode(self._after.replace("{question}", question)).ids
-            logits, hidden = self.decoder.prefill(self.decoder.embed(ids))
-        self._answer_start = self.decoder.offset
-        return Prefilled(logits.copy(), hidden.copy(), tuple(ids[-len(hidden) :]))
+            held, decoder = self._held, self.decoder
+            room = decoder.room - len(held) - len(ids) - 1
+            proposal = Proposal(tuple(draft[: max(0, min(room, MOST_DRAFTED))]))
+            words = decoder.embed((*ids, *proposal.tokens))
+            asked, drafted = len(ids), len(proposal.tokens)
+            logits, hidden = decoder.prefill(np.concatenate([held, words]), last=1 + drafted)
+        self._question_start += len(held)
+        self._answer_start = self._question_start + asked
+        self._held = held[:0]
+        known = min(len(hidden), asked + drafted)
+        return Prefilled(logits, hidden[-known:], tuple(ids[-(known - drafted) :]), proposal)
 
     def rewind(self) -> None:
         """Back to the end of the last question, to answer it once more."""
@@ -108,4 +146,5 @@ class Session:
 
     def text(self, tokens: list[int]) -> str:
         """What tokens say, without the end token."""
-        return str(self.tokenizer.decode(tokens, skip_special_tokens=True)).strip()
+        with self.stages.time("detokenize"):
+            return str(self.tokenizer.decode(tokens, skip_special_tokens=True)).strip()

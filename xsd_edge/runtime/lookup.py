@@ -1,0 +1,67 @@
+"""Drafts from what was said before: the longest suffix of the answer that an earlier text has."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xsd_edge.runtime.drafter import EventMemory
+from xsd_edge.runtime.sampling import Sampling
+from xsd_edge.runtime.verifier import Proposal
+
+TEXTS = 8  # remembered
+LONGEST = 8  # tokens of a suffix beyond which a match is as good as certain
+
+
+class Match(NamedTuple):
+    """What followed the longest suffix, and how long that suffix is."""
+
+    length: int
+    following: tuple[int, ...]
+
+
+class Lookup:
+    """Prompt lookup (Saxena 2023, github.com/apoorvumang/prompt-lookup-decoding) over the last
+    answers.
+
+    A text is a question with its answer, so that a question asked again finds its last answer
+    whole.
+    """
+
+    def __init__(self) -> None:
+        self._texts: deque[tuple[int, ...]] = deque(maxlen=TEXTS)
+        self._said: list[int] = []
+
+    def remember(self, text: Sequence[int]) -> None:
+        """The newest text, which wins where several match equally well."""
+        self._texts.appendleft(tuple(text))
+
+    def begin(self, memory: EventMemory) -> None:
+        self._said = []
+
+    def observe(self, hidden: NDArray[np.float32], following: Sequence[int]) -> None:
+        self._said += following
+
+    def propose(self, gamma: int, sampling: Sampling, rng: np.random.Generator) -> Proposal:
+        return Proposal(self.match().following[:gamma])
+
+    def match(self) -> Match:
+        """The best match in the remembered texts; of length 0 where nothing matches."""
+        best = Match(0, ())
+        if not self._said:
+            return best
+        said, last = self._said, self._said[-1]
+        for text in self._texts:
+            for end, token in enumerate(text[:-1], 1):
+                if token != last:
+                    continue
+                length, most = 1, min(end, len(said), LONGEST)
+                while length < most and text[end - 1 - length] == said[-1 - length]:
+                    length += 1
+                if length > best.length:
+                    best = Match(length, text[end:])
+        return best
