@@ -49,7 +49,7 @@ class Decoder:
             for layer in range(info.layers)
             for kind in ("key", "value")
         }
-        engine.hold(pairs, (1, info.kv_heads, capacity, info.head_width), "float32")
+        engine.hold(pairs, (1, info.kv_heads, capacity, info.head_width), info.cache_dtype)
         self._attention = np.ones((1, capacity), np.int64)
         self._inputs = np.zeros((1, PASS_ROWS, info.hidden), np.float32)
         self._hidden = np.zeros((1, PASS_ROWS, info.hidden), np.float32)
