@@ -1,0 +1,1 @@
+"""What a bundle does on this machine: stages, acceptance, speed-up, memory, power; and reports."""

@@ -1,0 +1,49 @@
+"""`xsd-edge profile`: measures, prints, writes what was asked for; compares two profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from xsd_edge import console
+from xsd_edge.profiling import compare as comparing
+from xsd_edge.profiling import html, trace
+from xsd_edge.profiling.document import ProfileError, build
+from xsd_edge.profiling.measure import Progress, measure
+from xsd_edge.profiling.options import ProfileOptions
+from xsd_edge.profiling.tables import tables
+
+
+def profile(options: ProfileOptions, *, as_json: bool, progress: Progress) -> None:
+    """Profile a bundle; the document or its tables go to stdout, reports to their files."""
+    seen = measure(options, progress)
+    document = build(seen)
+    if options.trace is not None:
+        _write(options.trace, lambda path: trace.write(path, seen))
+    if options.html is not None:
+        _write(options.html, lambda path: html.write(path, document, seen))
+    if as_json:
+        console.data_json(document)
+        return
+    for table in tables(document):
+        console.table(table)
+    console.data(document["verdict"]["text"])
+
+
+def compare(before: Path, after: Path, *, force: bool, as_json: bool) -> None:
+    """What changed between two profiles that `--json` wrote."""
+    found = comparing.compare(comparing.load(before), comparing.load(after), force=force)
+    if as_json:
+        console.data_json(found.to_json())
+        return
+    for condition, (one, other) in found.conditions.items():
+        console.say(f"{condition.replace('_', ' ')} differs: {one} and {other}")
+    console.table(comparing.table(found))
+
+
+def _write(path: Path, write: Callable[[Path], None]) -> None:
+    try:
+        write(path)
+    except OSError as error:
+        raise ProfileError(f"cannot write {path}: {error.strerror}; give another file") from error
+    console.say(f"written: {path}")
