@@ -10,7 +10,6 @@ import enum
 import hashlib
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ class World:
         self.seconds: dict[str, float] = json.loads(os.environ.get("FAKE_SECONDS", "{}"))
         self.fails = False  # execute_async_v3 answers False
         self.builds = 0
+        self.interrupt_at = 0  # the build during which the user presses Ctrl-C
 
 
 world = World()
@@ -129,15 +129,6 @@ class OnnxParser:
         return True
 
 
-class Profile:
-    def __init__(self) -> None:
-        self.shapes: dict[str, tuple[Shape, Shape, Shape]] = {}
-
-    def set_shape(self, name: str, low: Shape, usual: Shape, high: Shape) -> None:
-        assert all(a <= b <= c for a, b, c in zip(low, usual, high, strict=True))
-        self.shapes[name] = (low, usual, high)
-
-
 class TimingCache:
     def __init__(self, blob: bytes) -> None:
         self.blob = blob
@@ -149,7 +140,6 @@ class TimingCache:
 class BuilderConfig:
     def __init__(self) -> None:
         self.flags: set[BuilderFlag] = set()
-        self.profiles: list[Profile] = []
         self.cache: TimingCache | None = None
         self.builder_optimization_level = 3
 
@@ -158,10 +148,6 @@ class BuilderConfig:
 
     def set_memory_pool_limit(self, pool: MemoryPoolType, size: int) -> None:
         assert size >= 1 << 20
-
-    def add_optimization_profile(self, profile: Profile) -> int:
-        self.profiles.append(profile)
-        return len(self.profiles) - 1
 
     def create_timing_cache(self, blob: bytes) -> TimingCache:
         return TimingCache(blob)
@@ -185,38 +171,23 @@ class Builder:
     def create_builder_config(self) -> BuilderConfig:
         return BuilderConfig()
 
-    def create_optimization_profile(self) -> Profile:
-        return Profile()
-
     def build_serialized_network(self, network: Network, config: BuilderConfig) -> bytes | None:
         world.builds += 1
+        if world.builds == world.interrupt_at:
+            raise KeyboardInterrupt
         if not (world.strong if network.strong else world.weak):
             _say(self.logger, "Error Code 9: no tactic for this network")
             return None
         if not network.strong and not config.flags:
             raise AssertionError("a weakly typed network without precision flags runs in FP32")
-        shapes = {t.name: (t.shape,) * 3 for t in network.inputs if -1 not in t.shape}
-        if len(shapes) < len(network.inputs):
-            shapes |= config.profiles[0].shapes
-        plan = {"tensorrt": __version__, "onnx": network.onnx, "shapes": shapes}
-        return json.dumps(plan).encode()
+        assert all(-1 not in t.shape for t in network.inputs), "no optimization profile"
+        return json.dumps({"tensorrt": __version__, "onnx": network.onnx}).encode()
 
 
 class Context:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.addresses: dict[str, int] = {}
-        self.shapes = {n: tuple(engine.shapes[n][2]) for n in engine.inputs}
-
-    def set_input_shape(self, name: str, shape: Shape) -> bool:
-        low, _, high = self.engine.shapes[name]
-        fits = all(a <= b <= c for a, b, c in zip(low, shape, high, strict=True))
-        if fits:
-            self.shapes[name] = tuple(shape)
-        return fits
-
-    def get_tensor_shape(self, name: str) -> Shape:
-        return self.shapes.get(name) or self._answers()[name].shape
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         assert gpu.is_device_address(address), f"{name}: not an address of the GPU"
@@ -232,14 +203,9 @@ class Context:
         return True
 
     def _read(self, name: str) -> NDArray[Any]:
-        shape, kind = self.shapes[name], self.engine.types[name]
+        shape, kind = self.engine.get_tensor_shape(name), self.engine.types[name]
         array: NDArray[Any] = gpu.at(self.addresses[name], shape, kind)
         return array
-
-    def _answers(self) -> dict[str, NDArray[Any]]:
-        """Outputs of the current input shapes, from zeros."""
-        feeds = {n: np.zeros(self.shapes[n], self.engine.types[n]) for n in self.engine.inputs}
-        return self.engine.run(feeds)
 
     def _compute(self) -> None:
         found = self.engine.run({n: self._read(n) for n in self.engine.inputs})
@@ -253,7 +219,7 @@ class Context:
 
 class Engine:
     def __init__(self, plan: dict[str, Any], logger: ILogger) -> None:
-        self.onnx, self.shapes, self.logger = plan["onnx"], plan["shapes"], logger
+        self.onnx, self.logger = plan["onnx"], logger
         self.session = ort.InferenceSession(self.onnx, providers=["CPUExecutionProvider"])
         self.inputs = [i.name for i in self.session.get_inputs()]
         self.outputs = [o.name for o in self.session.get_outputs()]
@@ -284,11 +250,6 @@ class Engine:
 
     def get_tensor_shape(self, name: str) -> Shape:
         return tuple(d if isinstance(d, int) else -1 for d in self.given[name])
-
-    def get_tensor_profile_shape(self, name: str, profile: int) -> Sequence[Sequence[int]]:
-        assert profile == 0
-        shapes: Sequence[Sequence[int]] = self.shapes[name]
-        return shapes
 
     def create_execution_context(self) -> Context | None:
         return Context(self)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xsd_edge.bundle import Bundle, TensorSpec
+from xsd_edge.bundle import Bundle, Part, TensorSpec
 
 Array: TypeAlias = NDArray[Any]
 Arrays: TypeAlias = Mapping[str, Array]
@@ -44,11 +44,33 @@ Opener: TypeAlias = Callable[[Bundle, str, EngineOptions], Engine]  # opens one 
 
 
 def open_engine(bundle: Bundle, part: str, options: EngineOptions = DEFAULT_OPTIONS) -> Engine:
-    """Load one part of a bundle with the back-end its board uses."""
-    path: Path = bundle.graph(part)
+    """Load one part of a bundle with the back-end its board uses.
+
+    A part for TensorRT runs the engine that `xsd-edge build` chose here, and its graph in ONNX
+    Runtime where there is none.
+    """
+    described = bundle.part(part)
+    engine = _open(bundle, described, options)
+    if part == "draft_head" and described.sizes:
+        from xsd_edge.runtime.fixed_head import FixedDraftHead
+
+        return FixedDraftHead(engine, described)
+    return engine
+
+
+def _open(bundle: Bundle, part: Part, options: EngineOptions) -> Engine:
+    if part.backend == "tensorrt":
+        from xsd_edge.runtime.engine_store import choose
+
+        plan = choose(bundle, part.name).plan
+        if plan is not None:
+            from xsd_edge.runtime.tensorrt_engine import TensorRtEngine
+
+            return TensorRtEngine(plan)
     from xsd_edge.runtime.onnx_engine import OnnxEngine
 
-    return OnnxEngine(path, options)
+    path: Path = bundle.graph(part.name)
+    return OnnxEngine(path, options, cuda=part.backend == "cuda")
 
 
 def allocate(specs: tuple[TensorSpec, ...], **sizes: int) -> dict[str, Array]:

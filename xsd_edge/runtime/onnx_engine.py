@@ -8,36 +8,56 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from xsd_edge.errors import BundleError
-from xsd_edge.runtime.engine import DEFAULT_OPTIONS, Array, Arrays, EngineOptions
+from xsd_edge.errors import BundleError, DeviceError
+from xsd_edge.runtime.engine import DEFAULT_OPTIONS, Arrays, EngineOptions
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
 class OnnxEngine:
-    """One session with I/O binding: nothing is copied in or out, caches stay where they are."""
+    """One session with I/O binding: nothing is copied in or out, caches stay where they are.
 
-    def __init__(self, path: Path, options: EngineOptions = DEFAULT_OPTIONS) -> None:
+    With `cuda` the network and what it holds live on the GPU; what goes in and out is the CPU's.
+    That path has never run on a board.
+
+    Raises:
+        BundleError: the graph does not load.
+        DeviceError: CUDA is asked for, and this ONNX Runtime cannot use it here.
+    """
+
+    def __init__(
+        self, path: Path, options: EngineOptions = DEFAULT_OPTIONS, cuda: bool = False
+    ) -> None:
         settings = ort.SessionOptions()
         settings.intra_op_num_threads = options.threads
         settings.log_severity_level = 3
         settings.add_session_config_entry(
             "session.intra_op.allow_spinning", "1" if options.spinning else "0"
         )
-        try:
-            self._session = ort.InferenceSession(
-                str(path), settings, providers=["CPUExecutionProvider"]
+        wanted = [CUDA, CPU] if cuda else [CPU]
+        if cuda and CUDA not in ort.get_available_providers():
+            raise DeviceError(
+                "this ONNX Runtime has no CUDA, which the target of this bundle runs on; "
+                "see: xsd-edge doctor"
             )
+        try:
+            self._session = ort.InferenceSession(str(path), settings, providers=wanted)
         except Exception as error:  # ORT's own exception types are not public
             raise BundleError(f"ONNX Runtime cannot load {path}: {error}") from error
+        if wanted[0] not in self._session.get_providers():  # it falls back without an error
+            raise DeviceError(
+                "ONNX Runtime's CUDA does not start on this GPU; see: xsd-edge doctor"
+            )
+        self._device = "cuda" if cuda else "cpu"
         self._binding = self._session.io_binding()
-        self._held: list[Array] = []
+        self._held: list[ort.OrtValue] = []
 
     def hold(self, pairs: Mapping[str, str], shape: tuple[int, ...], dtype: str) -> None:
         for source, result in pairs.items():
-            buffer = np.zeros(shape, dtype)
+            buffer = ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype), self._device, 0)
             self._held.append(buffer)
-            where = ("cpu", 0, buffer.dtype, shape, buffer.ctypes.data)
-            self._binding.bind_input(source, *where)
-            self._binding.bind_output(result, *where)
+            self._binding.bind_ortvalue_input(source, buffer)
+            self._binding.bind_ortvalue_output(result, buffer)
 
     def run(self, feeds: Arrays, results: Arrays) -> None:
         bind_input, bind_output = self._binding.bind_input, self._binding.bind_output
@@ -50,3 +70,35 @@ class OnnxEngine:
     def close(self) -> None:
         del self._binding, self._session
         self._held.clear()
+
+
+# The smallest ONNX file there is for this: y = x + x on float32 [1], opset 17.
+PROBE = bytes.fromhex(
+    "08083a350a0e0a01780a017812017922034164641201675a0f0a0178120a0a080801"
+    "12040a020801620f0a0179120a0a08080112040a02080142040a001011"
+)
+
+
+def listed_providers() -> tuple[str, ...]:
+    """What this build of ONNX Runtime says that it has."""
+    return tuple(ort.get_available_providers())
+
+
+def why_unusable(provider: str) -> str | None:
+    """Why a provider cannot run a single addition here; None where it can.
+
+    A list of providers only says what was compiled in: a build without kernels for this GPU, or
+    without its driver, fails when the first kernel is to start.
+    """
+    settings = ort.SessionOptions()
+    settings.log_severity_level = 4
+    if provider != CPU:
+        settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    try:
+        session = ort.InferenceSession(PROBE, settings, providers=[provider])
+        if provider not in session.get_providers():
+            return "it does not start here"
+        (found,) = session.run(None, {"x": np.array([21], np.float32)})
+    except Exception as error:  # ORT's own exception types are not public
+        return " ".join(str(error).split())
+    return None if float(found[0]) == 42 else f"21 + 21 gave {found[0]}"

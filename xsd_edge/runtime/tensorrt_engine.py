@@ -6,6 +6,7 @@ both libraries (tests/fakes).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,10 @@ REBUILD = "build the engines again with: xsd-edge build"
 
 
 class TensorRtEngine:
-    """One engine, one execution context, one stream.
+    """One engine with fixed shapes: one execution context, one stream, one graph.
 
     `arrays` are the engine's own inputs and outputs: what is written there, or read from there,
-    is not copied on an integrated GPU. A graph is captured where every shape is fixed; TensorRT
-    wants a context of its own for each further shape, so other engines are enqueued.
+    is not copied on an integrated GPU.
 
     Raises:
         DeviceError: no GPU answers, or it has no memory left.
@@ -47,8 +47,7 @@ class TensorRtEngine:
             self._place(mapped)
             self._enqueue()  # TensorRT initialises lazily, which a capture would not allow
             self._wait()
-            if not self._dynamic:
-                self._graph = self._cuda.capture(self._stream, self._enqueue)
+            self._graph = self._cuda.capture(self._stream, self._enqueue)
         except BaseException:
             self.close()
             raise
@@ -73,33 +72,16 @@ class TensorRtEngine:
         }
 
     def _place(self, mapped: bool) -> None:
-        """Memory for the largest shapes of the profile, at addresses that never change."""
-        shapes = {n: tuple(self._engine.get_tensor_shape(n)) for n in self._inputs}
-        self._dynamic = {n for n, shape in shapes.items() if -1 in shape}
-        for name in self._dynamic:
-            shapes[name] = tuple(self._engine.get_tensor_profile_shape(name, 0)[2])
-        self._shape(shapes)
+        """Memory for every tensor, at addresses that never change: the graph remembers them."""
         for name in (*self._inputs, *self._outputs):
-            shape = tuple(self._context.get_tensor_shape(name))
-            size = int(np.prod(shape)) * self._types[name].itemsize
-            self._memory[name] = Memory(self._cuda, size, mapped)
-            if not self._context.set_tensor_address(name, self._memory[name].address):
+            shape, dtype = tuple(self._engine.get_tensor_shape(name)), self._types[name]
+            if -1 in shape:
+                raise BundleError(f"the shape of {name} varies; export with fixed axes, then build")
+            memory = Memory(self._cuda, math.prod(shape) * dtype.itemsize, mapped)
+            self._memory[name] = memory
+            if not self._context.set_tensor_address(name, memory.address):
                 raise BundleError(f"TensorRT refuses an address for {name}; {REBUILD}")
-        self._view()
-
-    def _shape(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        for name in self._dynamic:
-            if not self._context.set_input_shape(name, shapes[name]):
-                raise BundleError(
-                    f"{name} of shape {shapes[name]} is outside what the engine was built for; "
-                    + REBUILD
-                )
-
-    def _view(self) -> None:
-        self.arrays = {
-            name: memory.view(tuple(self._context.get_tensor_shape(name)), self._types[name])
-            for name, memory in self._memory.items()
-        }
+            self.arrays[name] = memory.view(shape, dtype)
 
     def hold(self, pairs: Mapping[str, str], shape: tuple[int, ...], dtype: str) -> None:
         raise BundleError(
@@ -108,35 +90,28 @@ class TensorRtEngine:
         )
 
     def run(self, feeds: Arrays, results: Arrays) -> None:
-        self._fit(feeds)
+        self._require(feeds)
         for name, array in feeds.items():
             own = self.arrays[name]
             if array.ctypes.data != own.ctypes.data:
                 np.copyto(own, array, casting="same_kind")
-        if self._graph is not None:
-            self._cuda.call("cudaGraphLaunch", self._graph, self._stream)
-        else:
-            self._enqueue()
+        self._cuda.call("cudaGraphLaunch", self._graph, self._stream)
         self._wait()
         for name, array in results.items():
             own = self.arrays[name]
             if array.ctypes.data != own.ctypes.data:
                 np.copyto(array, own, casting="same_kind")
 
-    def _fit(self, feeds: Arrays) -> None:
-        """Take the shapes of this run, where they may change."""
+    def _require(self, feeds: Arrays) -> None:
+        """Copying would broadcast a wrong shape, and a missing input would keep its last value."""
         if feeds.keys() != set(self._inputs):
             raise BundleError(f"the engine reads {', '.join(self._inputs)}; {REBUILD}")
-        changed = {n: a.shape for n, a in feeds.items() if a.shape != self.arrays[n].shape}
-        if not changed:
-            return
-        for name in changed.keys() - self._dynamic:
-            raise BundleError(
-                f"{name} has shape {changed[name]}, the engine wants {self.arrays[name].shape}; "
-                + REBUILD
-            )
-        self._shape({name: feeds[name].shape for name in self._dynamic})
-        self._view()
+        for name, array in feeds.items():
+            if array.shape != self.arrays[name].shape:
+                raise BundleError(
+                    f"{name} has shape {array.shape}, the engine wants "
+                    f"{self.arrays[name].shape}; {REBUILD}"
+                )
 
     def _enqueue(self) -> None:
         for name in self._inputs:

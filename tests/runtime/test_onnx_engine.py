@@ -1,0 +1,80 @@
+"""ONNX Runtime behind the contract, and what its list of providers is worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import TINY_BUNDLE
+from xsd_edge.bundle import Bundle
+from xsd_edge.errors import BundleError, DeviceError
+from xsd_edge.runtime import onnx_engine
+from xsd_edge.runtime.engine import Array
+from xsd_edge.runtime.onnx_engine import CPU, CUDA, OnnxEngine, listed_providers, why_unusable
+
+BUNDLE = Bundle(TINY_BUNDLE)
+
+
+def test_a_held_cache_stays_between_runs() -> None:
+    target = BUNDLE.manifest.target
+    engine = OnnxEngine(BUNDLE.graph("target"))
+    pairs = {
+        f"past_key_values.{i}.{kind}": f"present.{i}.{kind}"
+        for i in range(target.layers)
+        for kind in ("key", "value")
+    }
+    engine.hold(pairs, (1, target.kv_heads, 16, target.head_width), "float32")
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(1, 6, target.hidden)).astype(np.float32)
+
+    def last_logits(embeddings: Array, past: int) -> Array:
+        m = embeddings.shape[1]
+        found = {
+            "logits": np.zeros((1, 1, target.vocabulary), np.float32),
+            "hidden_states": np.zeros((1, m, target.hidden), np.float32),
+        }
+        feeds = {
+            "inputs_embeds": np.ascontiguousarray(embeddings),
+            "attention_mask": np.ones((1, past + m), np.int64),
+            "rows": np.array([m - 1], np.int64),
+        }
+        engine.run(feeds, found)
+        return found["logits"]
+
+    whole = last_logits(rows, 0)
+    last_logits(rows[:, :4], 0)
+    again = last_logits(rows[:, 4:], 4)
+    np.testing.assert_allclose(again, whole, rtol=1e-3, atol=1e-4)
+    assert np.abs(last_logits(rows[:, 4:], 0) - whole).max() > 1e-3
+    engine.close()
+
+
+def test_bytes_that_are_no_graph(tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_bytes(b"not a graph")
+    with pytest.raises(BundleError, match="cannot load"):
+        OnnxEngine(tmp_path / "x.onnx")
+
+
+def test_cuda_is_asked_for_and_not_there() -> None:
+    if CUDA in listed_providers():
+        pytest.skip("this ONNX Runtime has CUDA")
+    with pytest.raises(DeviceError, match="xsd-edge doctor"):
+        OnnxEngine(BUNDLE.graph("alignment"), cuda=True)
+
+
+def test_the_cpu_can_add() -> None:
+    assert why_unusable(CPU) is None
+
+
+def test_a_provider_that_is_not_there_cannot() -> None:
+    if CUDA in listed_providers():
+        pytest.skip("this ONNX Runtime has CUDA")
+    assert why_unusable(CUDA)
+
+
+def test_a_wrong_sum_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = onnx_engine.PROBE.replace(b"Add", b"Mul")
+    monkeypatch.setattr(onnx_engine, "PROBE", wrong)
+    assert why_unusable(CPU) == "21 + 21 gave 441.0"

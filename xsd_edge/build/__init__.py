@@ -1,0 +1,1 @@
+"""Engines made on the device that runs them: compile, check, time, record."""
