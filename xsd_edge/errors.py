@@ -5,7 +5,9 @@ XsdEdgeError
 ├── AssetError       a base checkpoint cannot be had, or is not what its hash says
 ├── BundleError      a bundle is missing, incomplete, altered or made for something else
 ├── SourceError      a camera or recording cannot be opened or makes no sense
-│   └── FormatError  bytes that are not what their name or header claims
+│   ├── FormatError  bytes that are not what their name or header claims
+│   ├── CameraAbsentError  it is not there, or no longer; worth waiting for
+│   └── CameraDeniedError  it is there, and this user may not open it
 ├── ExtraMissingError  an optional dependency is needed; names the pip command
 ├── TrainingError    a checkpoint or data set cannot be used
 ├── DeviceError      the machine lacks what the command needs: TensorRT, a GPU, memory
@@ -39,6 +41,14 @@ class SourceError(XsdEdgeError):
 
 class FormatError(SourceError):
     pass
+
+
+class CameraAbsentError(SourceError):
+    pass
+
+
+class CameraDeniedError(SourceError):
+    exit_code = 10
 
 
 class TrainingError(XsdEdgeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -12,19 +13,32 @@ from xsd_edge import console
 from xsd_edge.errors import XsdEdgeError
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
+TERMINATED = 143  # 128 + SIGTERM
 READER_GONE = 141  # 128 + SIGPIPE
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as service managers stop us: ends a command like Ctrl-C, in order."""
+
+
+def _terminate(signal_number: int, frame: object) -> None:
+    raise Terminated
 
 
 class Commands(TyperGroup):
     """Turns what a user can mend into one line, and lets everything else show its traceback."""
 
     def invoke(self, ctx: Any) -> Any:
+        signal.signal(signal.SIGTERM, _terminate)
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
         except XsdEdgeError as error:
             console.error(str(error))
             raise typer.Exit(error.exit_code) from error
+        except Terminated as error:
+            console.say("xsd-edge: terminated")
+            raise typer.Exit(TERMINATED) from error
         except KeyboardInterrupt as error:
             console.say("xsd-edge: interrupted")
             raise typer.Exit(INTERRUPTED) from error

@@ -37,6 +37,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "xsd-edge"
 
 
+def invoking_user() -> str:
+    """Who is at work, also behind sudo."""
+    return os.environ.get("SUDO_USER") or os.environ.get("USER", "root")
+
+
 @contextmanager
 def needs(extra: str, what: str) -> Iterator[None]:
     """A missing package becomes the pip command that installs it; our own bugs stay bugs."""

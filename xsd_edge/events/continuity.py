@@ -27,6 +27,11 @@ class Continuity:
         self._counters = counters
         self._before: int | None = None  # time of the event before, as decoded
         self._latest = 0  # the latest time since the last discontinuity
+        self._broken = False  # something was lost since the last event
+
+    def interrupt(self) -> None:
+        """Data were lost here: the next event begins a new stretch, whatever its time."""
+        self._broken = True
 
     def packets(
         self,
@@ -43,7 +48,8 @@ class Continuity:
         if not len(t):
             return []
         self._counters.events += len(t)
-        if self._before is None:
+        broken, self._broken = self._broken and self._before is not None, False
+        if self._before is None or broken:
             self._before = self._latest = int(t[0])
         steps = np.empty_like(t)
         steps[0] = t[0] - self._before
@@ -52,8 +58,8 @@ class Continuity:
         # Seen as unsigned, a step back is larger than any gap: one pass over them instead of two.
         if steps.view(np.uint64).max() <= GAP_US and t[0] >= self._latest:
             self._latest = self._before
-            return [EventPacket(t, x, y, p)]
-        return self._split(EventPacket(t, x, y, p), steps)
+            return [EventPacket(t, x, y, p, broken)]
+        return self._split(EventPacket(t, x, y, p, broken), steps)
 
     def _split(self, events: EventPacket, steps: NDArray[np.int64]) -> list[EventPacket]:
         self._counters.backward_jumps += int(np.count_nonzero(steps < 0))
@@ -66,6 +72,6 @@ class Continuity:
             if number == 0:
                 t = np.maximum(t, self._latest)
             part = events.slice(lo, hi)
-            packets.append(EventPacket(t, part.x, part.y, part.p, number > 0))
+            packets.append(EventPacket(t, part.x, part.y, part.p, number > 0 or part.discontinuity))
             self._latest = int(t[-1])
         return packets

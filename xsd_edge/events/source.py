@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Final, NamedTuple, Protocol
-from urllib.parse import parse_qsl
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +19,29 @@ HEARTBEAT_S: Final = 0.02  # how often a live source speaks when there are no ev
 PACE_US: Final = 10_000  # events of a paced recording come in portions of this length
 
 
+class Frames(Protocol):
+    """A source's own frames, on its events' clock."""
+
+    def newest(self, t_us: int) -> NDArray[np.uint8]:
+        """RGB [H, W, 3], the newest one at t_us; ask in order of time.
+
+        Raises:
+            SourceError: there is none.
+        """
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameTrack:
-    """Frames on the events' clock: t_us int64 [T], images RGB uint8 [T, H, W, 3]."""
+    """Frames that are all there: t_us int64 [T], images RGB uint8 [T, H, W, 3]."""
 
     t_us: NDArray[np.int64]
     images: NDArray[np.uint8]
+
+    def newest(self, t_us: int) -> NDArray[np.uint8]:
+        """The newest at t_us, the first before that; one of exactly that time counts."""
+        index = int(np.searchsorted(self.t_us, t_us, side="right")) - 1
+        image: NDArray[np.uint8] = self.images[max(index, 0)]
+        return image
 
 
 class Extent(NamedTuple):
@@ -56,7 +69,7 @@ class EventSource(Protocol):
     def counters(self) -> Counters: ...
 
     @property
-    def frames(self) -> FrameTrack | None: ...
+    def frames(self) -> Frames | None: ...
 
     def extent(self, enough_us: int) -> Extent | None:
         """The longest stretch known so far; reads ahead until it is `enough_us` or all there is.
@@ -86,99 +99,32 @@ class Wanted:
 def open_source(
     spec: str, *, geometry: Geometry | None = None, encoding: str | None = None
 ) -> EventSource:
-    """Open a recording, FIFO or character device: PATH or PATH?format=evt3&size=640x480.
+    """Open a recording, camera or stream: PATH, PATH?format=evt3&size=640x480, or a URI.
 
     A recording is told by its content. A stream may begin with a Prophesee header; without one its
     format is EVT3 unless said otherwise, and its size must be said. Opening a stream whose size was
     not said waits for its first bytes.
 
     Raises:
-        SourceError: it is not there, not readable or not what was said.
+        CameraAbsentError: it is not there (yet).
+        CameraDeniedError: this user may not open it.
+        SourceError: it is not readable, or not what was said.
     """
-    place, asked = _resolve(spec)
-    wanted = Wanted(encoding or asked.encoding, geometry or asked.geometry)
-    for fits, opener in OPENERS:
-        if fits(place):
-            try:
-                return opener(place, wanted)
-            except OSError as error:
-                raise _refusal(place.path, error) from error
-    raise _nothing_to_open(place)
+    from xsd_edge.events.live.failures import system_error
+    from xsd_edge.events.live.kinds import KINDS
+    from xsd_edge.events.live.place import resolve
 
-
-class _Place(NamedTuple):
-    """What the user named, and what is there if it is a path (None: nothing)."""
-
-    name: str
-    status: os.stat_result | None
-
-    @property
-    def path(self) -> Path:
-        return Path(self.name)
-
-    def is_a(self, kind: int) -> bool:
-        """Is it of this kind (stat.S_IFREG, ...)?"""
-        return self.status is not None and stat.S_IFMT(self.status.st_mode) == kind
-
-
-def _open_recording(place: _Place, wanted: Wanted) -> EventSource:
-    from xsd_edge.events.formats import open_recording
-
-    return open_recording(place.path, wanted)
-
-
-def _open_stream(place: _Place, wanted: Wanted) -> EventSource:
-    from xsd_edge.events.stream import open_stream
-
-    return open_stream(place.path, wanted)
-
-
-# The first row that fits opens it; each imports what it needs only then.
-OPENERS: Final[
-    tuple[tuple[Callable[[_Place], bool], Callable[[_Place, Wanted], EventSource]], ...]
-] = (
-    (lambda place: place.is_a(stat.S_IFREG), _open_recording),
-    (lambda place: place.is_a(stat.S_IFIFO), _open_stream),
-    (lambda place: place.is_a(stat.S_IFCHR), _open_stream),
-)
-
-
-def _resolve(spec: str) -> tuple[_Place, Wanted]:
-    """Split PATH?key=value&... unless all of it is a path that exists."""
-    name, mark, query = spec.rpartition("?")
-    if not mark or os.path.lexists(spec):
-        return _Place(spec, _status(Path(spec))), Wanted()
-    said = dict(parse_qsl(query, keep_blank_values=True))
-    encoding, size = said.pop("format", None), said.pop("size", None)
-    if said:
-        raise SourceError(f"unknown option {next(iter(said))!r} in {spec}; known: format, size")
-    wanted = Wanted(encoding, None if size is None else Geometry.parse(size))
-    return _Place(name, _status(Path(name))), wanted
-
-
-def _status(path: Path) -> os.stat_result | None:
+    place = resolve(spec)
+    kind = KINDS[place.kind]
+    for key in place.options:
+        if key not in kind.options:
+            known = ", ".join(kind.options) or "none"
+            raise SourceError(f"unknown option {key!r} in {spec}; known: {known}")
+    wanted = Wanted(encoding or place.options.get("format"), geometry or place.geometry)
     try:
-        return path.stat()
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise _refusal(path, error) from error
-
-
-def _nothing_to_open(place: _Place) -> SourceError:
-    path = place.path
-    if place.status is not None:
-        what = "a directory" if place.is_a(stat.S_IFDIR) else "neither a file, a FIFO nor a device"
-        return SourceError(f"{path} is {what}; give a recording, a FIFO or a character device")
-    if path.is_symlink():
-        return SourceError(f"{path} points at nothing; is the camera plugged in?")
-    return SourceError(f"{path} does not exist; check the path, or plug the camera in")
-
-
-def _refusal(path: Path, error: OSError | ValueError) -> SourceError:
-    if isinstance(error, PermissionError):
-        return SourceError(f"no permission to read {path}; change its mode, or join its group")
-    return SourceError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}")
+        return kind.open(place, wanted)
+    except OSError as error:
+        raise system_error(place.path, error) from error
 
 
 class Paced:

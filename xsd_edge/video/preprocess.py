@@ -40,9 +40,7 @@ def resize(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
     planes = np.ascontiguousarray(frame.transpose(0, 2, 1), np.float32)
     across = _rounded(planes.reshape(-1, columns) @ _weights(columns, width).T)
     down = _rounded(_weights(rows, height) @ across.reshape(rows, -1))
-    return np.asarray(
-        down.astype(np.uint8).reshape(height, channels, width).transpose(0, 2, 1)
-    )
+    return np.asarray(down.astype(np.uint8).reshape(height, channels, width).transpose(0, 2, 1))
 
 
 def _rounded(values: NDArray[np.float32]) -> NDArray[np.float32]:
