@@ -29,7 +29,8 @@ from xsd_edge.runtime.onnx_engine import OnnxEngine
 from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.verifier import GreedyVerifier, Proposal
 from xsd_edge.training import scenes
-from xsd_edge.training.target import normalized, visual_tokens
+from xsd_edge.training.patches import normalized
+from xsd_edge.training.target import visual_tokens
 
 TOP = 16  # of the target's next-token distribution, the rest of which is a few per cent at most
 
@@ -141,27 +142,32 @@ class Collector:
         self._model, self._words, self._recipe = model, words, recipe
         before, self._after = recipe.target.prompt.split("<video>")
         self._decoder.prefill(self._decoder.embed(words.encode(before).ids))
-        self._start = self._decoder.offset
+        self._start = self._looked = self._decoder.offset
         self._oracle = Oracle()
 
     def examples(self, scene: scenes.Scene, clip: int, questions: int) -> Iterator[Example]:
         """The caption and `questions` other answers about one scene."""
+        self.look(scene)
+        asked = scene.exchanges()
+        rng = np.random.default_rng((scene.seed, 4))
+        others = rng.choice(len(asked) - 1, min(questions, len(asked) - 1), replace=False) + 1
+        for pick in (0, *others):
+            yield self.answer(asked[pick], clip)
+
+    def look(self, scene: scenes.Scene) -> None:
+        """Forget the last scene and see this one's frames."""
         decoder = self._decoder
         decoder.trim(self._start)
         with torch.inference_mode():
             pixels = normalized(scene.frames(), self._recipe)[None]
             visual = visual_tokens(self._model, pixels)[0].float().numpy()
         decoder.prefill(visual)
-        looked = decoder.offset
-        asked = scene.exchanges()
-        rng = np.random.default_rng((scene.seed, 4))
-        others = rng.choice(len(asked) - 1, min(questions, len(asked) - 1), replace=False) + 1
-        for pick in (0, *others):
-            decoder.trim(looked)
-            yield self._example(asked[pick], clip)
+        self._looked = decoder.offset
 
-    def _example(self, asked: scenes.QuestionAnswer, clip: int) -> Example:
+    def answer(self, asked: scenes.QuestionAnswer, clip: int) -> Example:
+        """What the target says of the scene it looked at; the true answer only makes it quick."""
         decoder, end = self._decoder, self._decoder.info.end_tokens[0]
+        decoder.trim(self._looked)
         question = self._words.encode(self._after.format(question=asked.question)).ids
         answer = [*self._words.encode(f" {asked.answer}").ids, end]
         self._oracle.ask([*question[1:], *answer])

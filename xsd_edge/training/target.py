@@ -3,20 +3,19 @@
 1. tower: each patch of a still frame says whether a thing's centre is in it, and which (shape,
    colour, size).
 2. projector: each patch token is regressed onto the language model's own embeddings of the words
-   for it.
-   Without this phase the language model learns the captions' grammar but never looks at the frames.
+   for it. Without this phase the language model learns the captions' grammar but never looks at the
+   frames.
 3. language: low-rank updates, on several questions per clip that share one visual prefix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import VideoLlavaForConditionalGeneration
@@ -24,14 +23,14 @@ from transformers import VideoLlavaForConditionalGeneration
 from xsd_edge.models.target import LowRankLinear
 from xsd_edge.recipe import Recipe
 from xsd_edge.training import scenes
+from xsd_edge.training.clips import IGNORED, ClipBatch, branch_mask, clip_batches
 from xsd_edge.training.loop import Phase
+from xsd_edge.training.patches import PatchBatch, patch_batches
 
 # Where in the language model the motion probe reads: half way, so that the upper half can pass it
 # on.
 PROBED_SHARE = 0.5
-SEEN_FRAMES = 3  # a slow thing takes so many frames to leave its map square
 NEGATIVES = 2048  # random words beside the answers' own in the language phase's softmax
-IGNORED = -100
 
 
 def trainable(model: nn.Module, *, when: Callable[[str], bool]) -> list[nn.Parameter]:
@@ -39,65 +38,6 @@ def trainable(model: nn.Module, *, when: Callable[[str], bool]) -> list[nn.Param
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(when(name))
     return [p for p in model.parameters() if p.requires_grad]
-
-
-# --- phase 1 and 2: patches of still frames ----------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class PatchBatch:
-    """Frames and what is in each patch. B frames of P = 16 patches."""
-
-    pixels: Tensor  # [B, 3, 64, 64]
-    present: Tensor  # [B, P] bool: a centre lies in this patch
-    shape: Tensor  # [B, P] index into SHAPES, 0 where nothing is
-    colour: Tensor  # [B, P]
-    size: Tensor  # [B, P]
-    offset: Tensor  # [B, P, 2] of the centre in its patch, 0..1
-    square: Tensor  # [B, P, 2] row and column on the map: the centre's, or the patch's first
-
-
-def normalized(frames: NDArray[np.uint8], recipe: Recipe) -> Tensor:
-    """[..., H, W, 3] uint8 -> [..., 3, H, W] float32, as the runtime's preprocessing does."""
-    mean = np.array(recipe.target.image_mean, np.float32)
-    std = np.array(recipe.target.image_std, np.float32)
-    return torch.from_numpy(np.moveaxis((frames / np.float32(255) - mean) / std, -1, -3).copy())
-
-
-def patch_batches(recipe: Recipe, size: int, first_seed: int) -> Iterator[PatchBatch]:
-    """Endless batches of single frames from training scenes, with every patch labelled."""
-    patch, seed = recipe.target.patch_size, first_seed
-    grid = recipe.target.image_size // patch
-    colours, sizes = list(scenes.COLOURS), list(scenes.SIZES)
-    while True:
-        images = np.empty((size, scenes.SIDE, scenes.SIDE, 3), np.uint8)
-        labels = np.zeros((4, size, grid * grid), np.int64)  # present, shape, colour, size
-        offsets = np.zeros((size, grid * grid, 2), np.float32)
-        corners = np.stack(np.divmod(np.arange(grid * grid), grid), -1) * patch
-        squares = np.repeat((corners // scenes.SQUARE).astype(np.int64)[None], size, 0)
-        for row in range(size):
-            scene = scenes.Scene.from_seed(seed % scenes.HELD_OUT)
-            rng = np.random.default_rng((seed, 2))
-            seed += 1
-            phase = float(rng.random())
-            clean = scene.render(np.array([phase]))[0]
-            images[row] = np.clip(np.rint(clean + rng.normal(0, 4, clean.shape)), 0, 255)
-            for thing in scene.things:
-                centre = np.array(thing.centre(phase)) / patch
-                column, line = np.clip(centre.astype(int), 0, grid - 1)
-                at = line * grid + column
-                labels[:, row, at] = (
-                    1,
-                    scenes.SHAPES.index(thing.shape),
-                    colours.index(thing.colour),
-                    sizes.index(thing.size),
-                )
-                offsets[row, at] = centre - (column, line)
-                squares[row, at] = thing.square(phase)
-        present, shape, colour, big = torch.from_numpy(labels)
-        where = (torch.from_numpy(offsets), torch.from_numpy(squares))
-        pixels = normalized(images, recipe)
-        yield PatchBatch(pixels, present.bool(), shape, colour, big, *where)
 
 
 def patch_features(model: VideoLlavaForConditionalGeneration, pixels: Tensor) -> Tensor:
@@ -174,111 +114,10 @@ def train_projector(
     phase.run(groups, spec.projector_steps, batches, loss_of)
 
 
-# --- phase 3: clips and questions ---------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ClipBatch:
-    """B clips, each one visual prefix followed by several question-answer branches that cannot see
-    each other.
-    """
-
-    pixels: Tensor  # [B, 8, 3, 64, 64]
-    tokens: Tensor  # [B, L] of the branches
-    labels: Tensor  # [B, L] next token where it belongs to an answer, else IGNORED
-    branch: Tensor  # [B, L] branch number from 1, 0 for padding
-    depth: Tensor  # [B, L] position within its branch
-    motion: Tensor  # [B, 8 * tokens_per_frame, 2] direction and speed of what is there, or IGNORED
-
-
-def encode_exchange(
-    words: Tokenizer, recipe: Recipe, question: str, answer: str, end: int
-) -> tuple[list[int], list[int]]:
-    """Token ids after the visual tokens, and labels shifted so that labels[i] is what follows
-    ids[i].
-    """
-    asked = words.encode(recipe.target.prompt.split("<video>")[1].format(question=question)).ids
-    said = [*words.encode(f" {answer}").ids, end]
-    ids = [*asked, *said[:-1]]
-    return ids, [IGNORED] * (len(asked) - 1) + said
-
-
-def clip_batches(
-    recipe: Recipe, words: Tokenizer, end: int, first_seed: int
-) -> Iterator[ClipBatch]:
-    """Endless batches: the caption and `questions` others per clip, lengths padded to 32s."""
-    spec, seed = recipe.target_training, first_seed
-    while True:
-        rows: list[tuple[list[int], list[int], list[int], list[int]]] = []
-        motion: list[NDArray[np.int64]] = []
-        frames = np.empty((spec.language_batch, scenes.FRAMES, 64, 64, 3), np.uint8)
-        for row in range(spec.language_batch):
-            scene = scenes.Scene.from_seed(seed % scenes.HELD_OUT)
-            rng = np.random.default_rng((seed, 3))
-            seed += 1
-            frames[row] = scene.frames()
-            motion.append(motion_labels(scene, recipe))
-            asked = scene.exchanges()
-            others = rng.choice(len(asked) - 1, min(spec.questions, len(asked) - 1), replace=False)
-            ids: list[int] = []
-            labels: list[int] = []
-            branch: list[int] = []
-            depth: list[int] = []
-            for number, pick in enumerate([0, *(int(o) + 1 for o in others)], 1):
-                i, label = encode_exchange(
-                    words, recipe, asked[pick].question, asked[pick].answer, end
-                )
-                ids += i
-                labels += label
-                branch += [number] * len(i)
-                depth += range(len(i))
-            rows.append((ids, labels, branch, depth))
-        longest = -(-max(len(r[0]) for r in rows) // 32) * 32
-        packed = np.zeros((4, spec.language_batch, longest), np.int64)
-        packed[1] = IGNORED
-        for row, parts in enumerate(rows):
-            for kind, part in enumerate(parts):
-                packed[kind, row, : len(part)] = part
-        arrays = (torch.from_numpy(a) for a in (*packed, np.stack(motion)))
-        yield ClipBatch(normalized(frames, recipe), *arrays)
-
-
-def motion_labels(scene: scenes.Scene, recipe: Recipe) -> NDArray[np.int64]:
-    """What moves how at each visual token; IGNORED where nothing is, or too early to tell.
-
-    [frames * tokens_per_frame, 2]: index into DIRECTIONS, then still; index into SPEEDS, then
-    still.
-    """
-    spec = recipe.target
-    grid = spec.image_size // spec.patch_size
-    labels = np.full((spec.frames, spec.tokens_per_frame, 2), IGNORED, np.int64)
-    directions, speeds = [*scenes.DIRECTIONS, None], [*scenes.SPEEDS, None]
-    for frame, phase in enumerate(scenes.frame_phases()):
-        for thing in scene.things if frame >= SEEN_FRAMES else ():
-            x, y = (int(v // spec.patch_size) for v in thing.centre(float(phase)))
-            what = (directions.index(thing.direction), speeds.index(thing.speed))
-            labels[frame, 1 + y * grid + x] = what  # behind the frame's CLS
-    return labels.reshape(-1, 2)
-
-
 def visual_tokens(model: VideoLlavaForConditionalGeneration, pixels: Tensor) -> Tensor:
     """[B, T, 3, H, W] -> [B, T * tokens_per_frame, D]"""
     features = patch_features(model, pixels.flatten(0, 1))
     return model.model.multi_modal_projector(features).unflatten(0, pixels.shape[:2]).flatten(1, 2)
-
-
-def branch_mask(branch: Tensor, depth: Tensor, prefix: int) -> Tensor:
-    """Who sees whom: the prefix is causal, a branch sees the prefix and its own past. [B, 1, S, S]
-    additive.
-    """
-    batch, length = branch.shape
-    own = branch[:, :, None] == branch[:, None, :]
-    past = depth[:, :, None] >= depth[:, None, :]
-    seen = torch.zeros(batch, prefix + length, prefix + length, dtype=torch.bool)
-    seen[:, :prefix, :prefix] = torch.ones(prefix, prefix, dtype=torch.bool).tril()
-    seen[:, prefix:, :prefix] = True
-    seen[:, prefix:, prefix:] = own & past
-    return torch.zeros(seen.shape, dtype=torch.bfloat16).masked_fill_(~seen, -1e9)[:, None]
 
 
 def answer_states(
@@ -331,6 +170,61 @@ class MotionProbe(nn.Module):
         )
 
 
+class LanguageLoss:
+    """Cross-entropy of the answers' tokens, plus the motion probe's loss half way up.
+
+    The softmax runs over the batch's own words and random others: the full table costs a third of
+    the step.
+    """
+
+    def __init__(
+        self, model: VideoLlavaForConditionalGeneration, recipe: Recipe, words: Tokenizer
+    ) -> None:
+        self._model, self._motion_weight = model, recipe.target_training.motion_weight
+        self._before = words.encode(recipe.target.prompt.split("<video>")[0]).ids
+        self._table = model.lm_head.weight.detach().to(torch.bfloat16)
+        self.probe = MotionProbe(recipe, self._table.shape[1])
+        self._probed: list[Tensor] = []
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Within, the probed layer's output is at hand; afterwards the model is as it was."""
+        layers = self._model.model.language_model.layers
+        hook = layers[int(len(layers) * PROBED_SHARE)].register_forward_hook(
+            lambda module, inputs, output: self._probed.append(output)
+        )
+        try:
+            yield
+        finally:
+            hook.remove()
+            self._probed.clear()
+
+    def __call__(self, drawn: tuple[ClipBatch, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """`drawn` is a batch and its random words [NEGATIVES]."""
+        batch, negatives = drawn
+        hidden = answer_states(self._model, batch, self._before)
+        start = len(self._before)
+        visual = self._probed.pop()[:, start : start + batch.motion.shape[1]]
+        moved = self.probe.loss(visual, batch.motion)
+        at = batch.labels != IGNORED
+        wanted = batch.labels[at]
+        shown, where = torch.unique(torch.cat([wanted, negatives]), return_inverse=True)
+        logits = F.linear(hidden[at], self._table[shown]).float()
+        right = logits.argmax(-1) == where[: len(wanted)]
+        said = F.cross_entropy(logits, where[: len(wanted)])
+        values = {"token": right.float().mean().item(), "said": said.item(), "moved": moved.item()}
+        return said + self._motion_weight * moved, values
+
+
+def with_negatives(
+    batches: Iterable[ClipBatch], vocabulary: int
+) -> Iterator[tuple[ClipBatch, Tensor]]:
+    """Each batch with random words: drawn here, so that a resumed phase goes on with its draws."""
+    rng = np.random.default_rng(0)
+    for batch in batches:
+        yield batch, torch.from_numpy(rng.integers(0, vocabulary, NEGATIVES))
+
+
 def train_language(
     model: VideoLlavaForConditionalGeneration,
     recipe: Recipe,
@@ -339,46 +233,31 @@ def train_language(
     phase: Phase,
 ) -> None:
     spec = recipe.target_training
-    low_rank = {id(p) for m in model.modules() if isinstance(m, LowRankLinear) for p in (m.a, m.b)}
-    model.model.language_model.to(torch.bfloat16)
-    for module in model.modules():
-        if isinstance(module, LowRankLinear):
-            module.a.data, module.b.data = module.a.data.float(), module.b.data.float()
-    trainable(
-        model, when=lambda n: "video_tower" in n or "projector" in n or n.endswith((".a", ".b"))
-    )
-    factors = [p for p in model.parameters() if id(p) in low_rank]
-    vision = [p for p in model.parameters() if p.requires_grad and id(p) not in low_rank]
-    before = words.encode(recipe.target.prompt.split("<video>")[0]).ids
-    table = model.lm_head.weight.detach().to(torch.bfloat16)
-    negatives = np.random.default_rng(0)
-    probe = MotionProbe(recipe, table.shape[1])
-    layers = model.model.language_model.layers
-    probed: list[Tensor] = []
-    layers[int(len(layers) * PROBED_SHARE)].register_forward_hook(
-        lambda module, inputs, output: probed.append(output)
-    )
-
-    def loss_of(batch: ClipBatch) -> tuple[Tensor, dict[str, float]]:
-        hidden = answer_states(model, batch, before)
-        visual = probed.pop()[:, len(before) : len(before) + batch.motion.shape[1]]
-        moved = probe.loss(visual, batch.motion)
-        at = batch.labels != IGNORED
-        wanted = batch.labels[at]
-        # A softmax over the batch's own words and random others: the full table costs a third of
-        # the step.
-        drawn = torch.from_numpy(negatives.integers(0, len(table), NEGATIVES))
-        shown, where = torch.unique(torch.cat([wanted, drawn]), return_inverse=True)
-        logits = F.linear(hidden[at], table[shown]).float()
-        right = logits.argmax(-1) == where[: len(wanted)]
-        said = F.cross_entropy(logits, where[: len(wanted)])
-        values = {"token": right.float().mean().item(), "said": said.item(), "moved": moved.item()}
-        return said + spec.motion_weight * moved, values
-
+    factors, vision = _language_parameters(model)
+    loss = LanguageLoss(model, recipe, words)
     groups = [
         {"params": factors, "lr": spec.language_rate},
         {"params": vision, "lr": spec.vision_rate},
-        {"params": list(probe.parameters()), "lr": spec.language_rate},
+        {"params": list(loss.probe.parameters()), "lr": spec.language_rate},
     ]
-    batches = clip_batches(recipe, words, end, 10_000_000)
-    phase.run(groups, spec.language_steps, batches, loss_of, state={"probe": probe})
+    clips = clip_batches(recipe, words, end, 10_000_000)
+    batches = with_negatives(clips, len(model.lm_head.weight))
+    with loss.reading():
+        phase.run(groups, spec.language_steps, batches, loss, state={"probe": loss.probe})
+
+
+def _language_parameters(
+    model: VideoLlavaForConditionalGeneration,
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The low-rank factors and the vision side, both in float32; the rest frozen in bfloat16."""
+    model.model.language_model.to(torch.bfloat16)
+    low_rank = [m for m in model.modules() if isinstance(m, LowRankLinear)]
+    for module in low_rank:
+        module.a.data, module.b.data = module.a.data.float(), module.b.data.float()
+    trainable(
+        model, when=lambda n: "video_tower" in n or "projector" in n or n.endswith((".a", ".b"))
+    )
+    own = {id(p) for m in low_rank for p in (m.a, m.b)}
+    factors = [p for p in model.parameters() if id(p) in own]
+    vision = [p for p in model.parameters() if p.requires_grad and id(p) not in own]
+    return factors, vision

@@ -1,0 +1,128 @@
+"""Batches of clips with questions and answers: what the language model learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from xsd_edge.recipe import Recipe
+from xsd_edge.training import scenes
+from xsd_edge.training.patches import normalized
+
+SEEN_FRAMES = 3  # a slow thing takes so many frames to leave its map square
+IGNORED = -100
+
+
+@dataclass(frozen=True, slots=True)
+class ClipBatch:
+    """B clips, each one visual prefix followed by several question-answer branches that cannot see
+    each other.
+    """
+
+    pixels: Tensor  # [B, 8, 3, 64, 64]
+    tokens: Tensor  # [B, L] of the branches
+    labels: Tensor  # [B, L] next token where it belongs to an answer, else IGNORED
+    branch: Tensor  # [B, L] branch number from 1, 0 for padding
+    depth: Tensor  # [B, L] position within its branch
+    motion: Tensor  # [B, 8 * tokens_per_frame, 2] direction and speed of what is there, or IGNORED
+
+
+def encode_exchange(
+    words: Tokenizer, recipe: Recipe, question: str, answer: str, end: int
+) -> tuple[list[int], list[int]]:
+    """Token ids after the visual tokens, and labels shifted so that labels[i] is what follows
+    ids[i].
+    """
+    asked = words.encode(recipe.target.prompt.split("<video>")[1].format(question=question)).ids
+    said = [*words.encode(f" {answer}").ids, end]
+    ids = [*asked, *said[:-1]]
+    return ids, [IGNORED] * (len(asked) - 1) + said
+
+
+class Branches(NamedTuple):
+    """The exchanges about one clip, one behind another; four lists of one length."""
+
+    tokens: list[int]
+    labels: list[int]
+    branch: list[int]
+    depth: list[int]
+
+
+def branches(
+    scene: scenes.Scene, recipe: Recipe, words: Tokenizer, end: int, rng: np.random.Generator
+) -> Branches:
+    """The caption and `questions` other exchanges that `rng` picks."""
+    asked = scene.exchanges()
+    wanted = min(recipe.target_training.questions, len(asked) - 1)
+    others = rng.choice(len(asked) - 1, wanted, replace=False)
+    found = Branches([], [], [], [])
+    for number, pick in enumerate([0, *(int(o) + 1 for o in others)], 1):
+        ids, labels = encode_exchange(words, recipe, asked[pick].question, asked[pick].answer, end)
+        found.tokens.extend(ids)
+        found.labels.extend(labels)
+        found.branch.extend([number] * len(ids))
+        found.depth.extend(range(len(ids)))
+    return found
+
+
+def clip_batches(
+    recipe: Recipe, words: Tokenizer, end: int, first_seed: int
+) -> Iterator[ClipBatch]:
+    """Endless batches of consecutive seeds, lengths padded to 32s."""
+    size, seed = recipe.target_training.language_batch, first_seed
+    while True:
+        seeds = range(seed, seed + size)
+        seed += size
+        drawn = [scenes.Scene.from_seed(s % scenes.HELD_OUT) for s in seeds]
+        rows = [
+            branches(scene, recipe, words, end, np.random.default_rng((s, 3)))
+            for scene, s in zip(drawn, seeds, strict=True)
+        ]
+        longest = -(-max(len(row.tokens) for row in rows) // 32) * 32
+        packed = np.zeros((4, size, longest), np.int64)
+        packed[1] = IGNORED
+        for number, row in enumerate(rows):
+            for kind, part in enumerate(row):
+                packed[kind, number, : len(part)] = part
+        motion = np.stack([motion_labels(scene, recipe) for scene in drawn])
+        arrays = (torch.from_numpy(a) for a in (*packed, motion))
+        yield ClipBatch(normalized(np.stack([s.frames() for s in drawn]), recipe), *arrays)
+
+
+def motion_labels(scene: scenes.Scene, recipe: Recipe) -> NDArray[np.int64]:
+    """What moves how at each visual token; IGNORED where nothing is, or too early to tell.
+
+    [frames * tokens_per_frame, 2]: index into DIRECTIONS, then still; index into SPEEDS, then
+    still.
+    """
+    spec = recipe.target
+    grid = spec.image_size // spec.patch_size
+    labels = np.full((spec.frames, spec.tokens_per_frame, 2), IGNORED, np.int64)
+    directions, speeds = [*scenes.DIRECTIONS, None], [*scenes.SPEEDS, None]
+    for frame, phase in enumerate(scenes.frame_phases()):
+        for thing in scene.things if frame >= SEEN_FRAMES else ():
+            x, y = (int(v // spec.patch_size) for v in thing.centre(float(phase)))
+            what = (directions.index(thing.direction), speeds.index(thing.speed))
+            labels[frame, 1 + y * grid + x] = what  # behind the frame's CLS
+    return labels.reshape(-1, 2)
+
+
+def branch_mask(branch: Tensor, depth: Tensor, prefix: int) -> Tensor:
+    """Who sees whom: the prefix is causal, a branch sees the prefix and its own past. [B, 1, S, S]
+    additive.
+    """
+    batch, length = branch.shape
+    own = branch[:, :, None] == branch[:, None, :]
+    past = depth[:, :, None] >= depth[:, None, :]
+    seen = torch.zeros(batch, prefix + length, prefix + length, dtype=torch.bool)
+    seen[:, :prefix, :prefix] = torch.ones(prefix, prefix, dtype=torch.bool).tril()
+    seen[:, prefix:, :prefix] = True
+    seen[:, prefix:, prefix:] = own & past
+    return torch.zeros(seen.shape, dtype=torch.bfloat16).masked_fill_(~seen, -1e9)[:, None]

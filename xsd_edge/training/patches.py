@@ -1,0 +1,70 @@
+"""Batches of still frames with labelled patches: what tower and projector learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xsd_edge.recipe import Recipe
+from xsd_edge.training import scenes
+
+
+@dataclass(frozen=True, slots=True)
+class PatchBatch:
+    """Frames and what is in each patch. B frames of P = 16 patches."""
+
+    pixels: Tensor  # [B, 3, 64, 64]
+    present: Tensor  # [B, P] bool: a centre lies in this patch
+    shape: Tensor  # [B, P] index into SHAPES, 0 where nothing is
+    colour: Tensor  # [B, P]
+    size: Tensor  # [B, P]
+    offset: Tensor  # [B, P, 2] of the centre in its patch, 0..1
+    square: Tensor  # [B, P, 2] row and column on the map: the centre's, or the patch's first
+
+
+def normalized(frames: NDArray[np.uint8], recipe: Recipe) -> Tensor:
+    """[..., H, W, 3] uint8 -> [..., 3, H, W] float32, as the runtime's preprocessing does."""
+    mean = np.array(recipe.target.image_mean, np.float32)
+    std = np.array(recipe.target.image_std, np.float32)
+    return torch.from_numpy(np.moveaxis((frames / np.float32(255) - mean) / std, -1, -3).copy())
+
+
+def patch_batches(recipe: Recipe, size: int, first_seed: int) -> Iterator[PatchBatch]:
+    """Endless batches of single frames from training scenes, with every patch labelled."""
+    patch, seed = recipe.target.patch_size, first_seed
+    grid = recipe.target.image_size // patch
+    colours, sizes = list(scenes.COLOURS), list(scenes.SIZES)
+    while True:
+        images = np.empty((size, scenes.SIDE, scenes.SIDE, 3), np.uint8)
+        labels = np.zeros((4, size, grid * grid), np.int64)  # present, shape, colour, size
+        offsets = np.zeros((size, grid * grid, 2), np.float32)
+        corners = np.stack(np.divmod(np.arange(grid * grid), grid), -1) * patch
+        squares = np.repeat((corners // scenes.SQUARE).astype(np.int64)[None], size, 0)
+        for row in range(size):
+            scene = scenes.Scene.from_seed(seed % scenes.HELD_OUT)
+            rng = np.random.default_rng((seed, 2))
+            seed += 1
+            phase = float(rng.random())
+            clean = scene.render(np.array([phase]))[0]
+            images[row] = np.clip(np.rint(clean + rng.normal(0, 4, clean.shape)), 0, 255)
+            for thing in scene.things:
+                centre = np.array(thing.centre(phase)) / patch
+                column, line = np.clip(centre.astype(int), 0, grid - 1)
+                at = line * grid + column
+                labels[:, row, at] = (
+                    1,
+                    scenes.SHAPES.index(thing.shape),
+                    colours.index(thing.colour),
+                    sizes.index(thing.size),
+                )
+                offsets[row, at] = centre - (column, line)
+                squares[row, at] = thing.square(phase)
+        present, shape, colour, big = torch.from_numpy(labels)
+        where = (torch.from_numpy(offsets), torch.from_numpy(squares))
+        pixels = normalized(images, recipe)
+        yield PatchBatch(pixels, present.bool(), shape, colour, big, *where)
