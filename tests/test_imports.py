@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import ROOT, Python
 
-HOST = ("export", "training", "models", "calibration")
+HOST = ("export", "training", "models", "calibration", "analysis")
 ABSENT = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime_genai", "gguf", "safetensors")
 
 WALK = """

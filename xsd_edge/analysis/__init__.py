@@ -1,0 +1,1 @@
+"""Analysis: how far apart events and video are, and what that does to acceptance."""
