@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress, TaskID
 
 PLAIN_SECONDS = 15.0  # between two progress lines where no bar can be drawn
@@ -30,6 +31,11 @@ def error(message: str) -> None:
 def data(text: str) -> None:
     """One piece of the command's result, readable at once by whoever reads our stdout."""
     print(text, flush=True)
+
+
+def data_part(text: str) -> None:
+    """The next part of a line of the result, readable at once; `data` ends the line."""
+    print(text, end="", flush=True)
 
 
 def data_json(value: object, *, indent: int | None = None) -> None:
@@ -63,6 +69,16 @@ def table(shown: Table) -> None:
         data(
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         )
+
+
+def screen() -> Console | None:
+    """The terminal that stdout is, if it is one that can be drawn on."""
+    if not sys.stdout.isatty():
+        return None
+    from rich.console import Console
+
+    terminal = Console(markup=False, highlight=False)
+    return None if terminal.is_dumb_terminal else terminal
 
 
 def silence_stdout() -> None:

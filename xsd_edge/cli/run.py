@@ -3,77 +3,150 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
+from typer.core import TyperCommand
 
 from xsd_edge.cli.group import app
 
+WEB = "127.0.0.1:8350"  # where --web without a value serves
 
-@app.command()
+
+class OptionalWeb(TyperCommand):
+    """`--web` may stand without a value, which typer cannot express."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for at, argument in enumerate(args):
+            following = args[at + 1 : at + 2]
+            if argument == "--web" and (not following or following[0].startswith("-")):
+                args = [*args[: at + 1], WEB, *args[at + 1 :]]
+                break
+        return super().parse_args(ctx, args)
+
+
+# What is looked at, and what is asked.
+Bundle = Annotated[Path, typer.Option(metavar="DIR", help="A bundle that export made.")]
+Camera = Annotated[
+    str,
+    typer.Option(
+        metavar="SRC",
+        help="A recording, a recorded run, 'demo', a camera, FIFO or URI; see docs/cameras.md.",
+    ),
+]
+Video = Annotated[
+    str | None,
+    typer.Option(metavar="SRC", help="Frames for the target: a video, webcam or image folder."),
+]
+Frames = Annotated[
+    str, typer.Option(metavar="auto|rendered", help="rendered: the target sees event frames.")
+]
+Prompt = Annotated[
+    list[str] | None, typer.Option(metavar="TEXT", help="Ask this about each clip; repeatable.")
+]
+# How tokens are chosen.
+Temperature = Annotated[float, typer.Option(metavar="T", help="0 is greedy.")]
+TopP = Annotated[float, typer.Option(metavar="P")]
+TopK = Annotated[int, typer.Option(metavar="K", help="0 is all tokens.")]
+Seed = Annotated[int, typer.Option(metavar="N")]
+# How they are drafted.
+Gamma = Annotated[
+    str, typer.Option(metavar="auto|N", help="Draft length; auto picks it from what is measured.")
+]
+Mode = Annotated[
+    str, typer.Option(metavar="rejection|exact-match", help="How drafts are verified at T > 0.")
+]
+Plain = Annotated[bool, typer.Option("--plain", help="Draft nothing.")]
+ComparePlain = Annotated[
+    bool, typer.Option("--compare-plain", help="Also decode plainly; report the speed-up.")
+]
+Exact = Annotated[
+    bool, typer.Option("--exact", help="Pad plain steps to the verify pass: bit-identical.")
+]
+# When it ends.
+MaxTokens = Annotated[int, typer.Option(metavar="N", help="The longest answer.")]
+MaxClips = Annotated[int | None, typer.Option(metavar="N", help="Stop after N clips.")]
+Fast = Annotated[
+    bool, typer.Option("--fast", help="Read a recording as fast as it goes, not in real time.")
+]
+Reconnect = Annotated[
+    bool | None,
+    typer.Option(
+        "--reconnect/--no-reconnect",
+        help="Open SRC again when it goes away. [default: cameras yes, FIFOs and TCP no]",
+    ),
+]
+Wait = Annotated[float, typer.Option(metavar="S", help="Wait up to S seconds for SRC.")]
+# Where it goes.
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON line per clip.")]
+Record = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Keep events, frames and answers in this new folder."),
+]
+Web = Annotated[
+    str | None,
+    typer.Option(metavar="[HOST:PORT]", help=f"Also show it on a web page; else on {WEB}."),
+]
+Token = Annotated[
+    str | None, typer.Option(metavar="SECRET", help="What the web page is opened with: ?token=...")
+]
+
+
+@app.command(cls=OptionalWeb)
 def run(
-    bundle: Annotated[Path, typer.Option(metavar="DIR", help="A bundle that export made.")],
-    camera: Annotated[
-        str,
-        typer.Option(metavar="SRC", help="A recording, 'demo', a FIFO or a device of EVT3 bytes."),
-    ],
-    video: Annotated[
-        str | None, typer.Option(metavar="SRC", help="Frames for the target, when SRC has none.")
-    ] = None,
-    prompt: Annotated[
-        list[str] | None, typer.Option(metavar="TEXT", help="Ask this about each clip; repeatable.")
-    ] = None,
-    temperature: Annotated[float, typer.Option(metavar="T", help="0 is greedy.")] = 0.0,
-    top_p: Annotated[float, typer.Option(metavar="P")] = 1.0,
-    top_k: Annotated[int, typer.Option(metavar="K", help="0 is all tokens.")] = 0,
-    seed: Annotated[int, typer.Option(metavar="N")] = 0,
-    gamma: Annotated[
-        str,
-        typer.Option(metavar="auto|N", help="Draft length; auto picks it from what is measured."),
-    ] = "auto",
-    mode: Annotated[
-        str, typer.Option(metavar="rejection|exact-match", help="How drafts are verified at T > 0.")
-    ] = "rejection",
-    plain: Annotated[bool, typer.Option("--plain", help="Draft nothing.")] = False,
-    compare_plain: Annotated[
-        bool, typer.Option("--compare-plain", help="Also decode plainly; report the speed-up.")
-    ] = False,
-    exact: Annotated[
-        bool, typer.Option("--exact", help="Pad plain steps to the verify pass: bit-identical.")
-    ] = False,
-    frames: Annotated[
-        str, typer.Option(metavar="auto|rendered", help="rendered: the target sees event frames.")
-    ] = "auto",
-    max_tokens: Annotated[int, typer.Option(metavar="N", help="The longest answer.")] = 128,
-    max_clips: Annotated[int | None, typer.Option(metavar="N", help="Stop after N clips.")] = None,
-    fast: Annotated[
-        bool, typer.Option("--fast", help="Read a recording as fast as it goes, not in real time.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON line per clip.")] = False,
+    bundle: Bundle,
+    camera: Camera,
+    video: Video = None,
+    frames: Frames = "auto",
+    prompt: Prompt = None,
+    temperature: Temperature = 0.0,
+    top_p: TopP = 1.0,
+    top_k: TopK = 0,
+    seed: Seed = 0,
+    gamma: Gamma = "auto",
+    mode: Mode = "rejection",
+    plain: Plain = False,
+    compare_plain: ComparePlain = False,
+    exact: Exact = False,
+    max_tokens: MaxTokens = 128,
+    max_clips: MaxClips = None,
+    fast: Fast = False,
+    reconnect: Reconnect = None,
+    wait: Wait = 0.0,
+    as_json: AsJson = False,
+    record: Record = None,
+    web: Web = None,
+    token: Token = None,
 ) -> None:
     """Answer questions about what the cameras see (device)."""
-    from xsd_edge.runtime.options import DESCRIBE, Frames, Mode, RunOptions, parse_gamma
+    from xsd_edge.runtime import options as asked
 
-    options = RunOptions(
+    options = asked.RunOptions(
         bundle=bundle,
         camera=camera,
         video=video,
-        prompts=tuple(prompt) if prompt else (DESCRIBE,),
+        prompts=tuple(prompt) if prompt else (asked.DESCRIBE,),
         temperature=temperature,
         top_p=top_p,
         top_k=top_k,
         seed=seed,
-        gamma=parse_gamma(gamma),
+        gamma=asked.parse_gamma(gamma),
         plain=plain,
         exact=exact,
         max_clips=max_clips,
         max_tokens=max_tokens,
         json=as_json,
         fast=fast,
-        frames=cast(Frames, frames),  # checked there
+        reconnect=reconnect,
+        wait=wait,
+        frames=cast(asked.Frames, frames),  # checked there
         compare_plain=compare_plain,
-        mode=cast(Mode, mode),
+        mode=cast(asked.Mode, mode),
+        record=record,
     )
-    from xsd_edge.runtime.app import run as run_until_the_end
+    from xsd_edge.web.server import serving
 
-    run_until_the_end(options)
+    with serving(web, token) as page:
+        from xsd_edge.runtime.app import run as run_until_the_end
+
+        run_until_the_end(options, page)

@@ -31,12 +31,23 @@ class ClipReader:
     was not `last`. A recording shorter than a clip is one clip, of the recording's length. What the
     stream's end leaves of a clip is not handed out. At the end
     events = events_delivered + events_dropped + events_tail.
+
+    `dropped` hears of the slices of complete clips that nobody will get, from the reading thread.
     """
 
-    def __init__(self, source: EventSource, clip_us: int, slices: int, *, drop_late: bool) -> None:
+    def __init__(
+        self,
+        source: EventSource,
+        clip_us: int,
+        slices: int,
+        *,
+        drop_late: bool,
+        dropped: Callable[[list[Slice]], None] | None = None,
+    ) -> None:
         self._source = source
         self._slices = slices
         self.drop_late = drop_late
+        self._tell_dropped = dropped
         self._cutter = Cutter(clip_us, slices, thin=drop_late)
         self._arrival = _Arrival()
         self._latest = 0  # time of the last event
@@ -179,7 +190,10 @@ class ClipReader:
         """A newer clip is complete: drop those that wait, except the rest of the one begun."""
         stale = {s.clip for s in self._queue} - {clip, self._consuming}
         self._windows_dropped += len(stale)
-        self._drop(self._take(lambda s: s.clip in stale))
+        late = self._take(lambda s: s.clip in stale)
+        self._drop(late)
+        if late and self._tell_dropped is not None:
+            self._tell_dropped(late)
 
     def _release_held(self) -> None:
         self._changed.wait_for(lambda: self._closed or len(self._queue) <= self._slices)

@@ -1,84 +1,152 @@
-"""`xsd-edge run`: opens the bundle and the sources, prints each answer as it comes, sums up."""
+"""`xsd-edge run`: opens the bundle and the sources, lets everybody hear the answers, sums up."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import closing
+from typing import NamedTuple
 
 from xsd_edge import console
-from xsd_edge.bundle import Bundle
+from xsd_edge.bundle import Bundle, ClipInfo
 from xsd_edge.errors import XsdEdgeError
+from xsd_edge.events.clip_folder import ClipFolder, Replay
 from xsd_edge.events.clips import ClipReader
-from xsd_edge.events.source import EventSource, Paced, open_source
+from xsd_edge.events.live.reconnect import connect
+from xsd_edge.events.source import EventSource, Paced
+from xsd_edge.runtime.figures import Tally
+from xsd_edge.runtime.lines import JsonLines, TextLines
 from xsd_edge.runtime.options import RunOptions
 from xsd_edge.runtime.pipeline import Pipeline
-from xsd_edge.runtime.report import Summary, answer_fields, answer_line
+from xsd_edge.runtime.recorder import Recorder, asked
+from xsd_edge.runtime.report import Summary
 from xsd_edge.runtime.session import Session
-from xsd_edge.video.frames import FrameSource, RenderedFrames, TrackFrames, VideoFrames
+from xsd_edge.runtime.view import LiveView
+from xsd_edge.runtime.watch import Scene, Watcher, Watchers
+from xsd_edge.video.frames import FrameSource, RenderedFrames, TrackFrames, open_frames
 
 DEMO = "demo"  # the paired clip that the bundle ships
 
 
-def run(options: RunOptions) -> None:
-    """Answer until the source ends, `max_clips` is reached or the user interrupts; then sum up."""
+class Reading(NamedTuple):
+    """Where a run's clips come from, and their frames."""
+
+    reader: ClipReader | Replay
+    frames: FrameSource
+
+
+def run(options: RunOptions, listeners: Sequence[Watcher] = ()) -> None:
+    """Answer until the source ends, `max_clips` is reached or the user interrupts; then sum up.
+
+    `listeners` hear all of it, beside the terminal and the recording.
+    """
     bundle = Bundle(options.bundle)
+    recorder = Recorder(options.record, asked(options)) if options.record else None
     spec = str(bundle.named("demo_clip")) if options.camera == DEMO else options.camera
-    source = open_source(spec)
-    try:
-        frames = frames_for(source, options)
-        if not options.json and frames.kind == "rendered":
-            console.say(
-                "No frame camera: the target sees pictures of the events, "
-                "that is shape and motion, no colour."
+    with closing(
+        connect(spec, console.say, reconnect=options.reconnect, wait_s=options.wait)
+    ) as source:
+        reader, frames = _reading(source, bundle.manifest.clip, options, recorder)
+        if not options.json:
+            _say_first(source, frames, options)
+        with closing(reader):
+            session = Session(bundle)
+            summary, tally = Summary(), Tally()
+            always = (recorder, tally) if recorder else (tally,)
+            watcher = Watchers(*always, _voice(options, tally), *listeners)
+            pipeline = Pipeline(session, reader, source.geometry, frames, options, watcher)
+            clip = bundle.manifest.clip
+            scene = Scene(
+                session.tokenizer,
+                source.geometry,
+                frames.kind,
+                clip.duration_us,
+                clip.frames,
+                pipeline.costs,
+                reader.totals,
             )
-        session = Session(bundle)
-        paced = source if source.live or options.fast else Paced(source)
-        clip = bundle.manifest.clip
-        reader = ClipReader(
-            paced, clip.duration_us, clip.frames, drop_late=not options.fast or source.live
-        )
-        _answer_all(
-            Pipeline(session, reader, source.geometry, frames, options), reader, options, frames
-        )
-    finally:
-        source.close()
+            try:
+                _answer_all(pipeline, reader, scene, watcher, summary)
+            except XsdEdgeError:
+                if summary.answered:
+                    _sum_up(summary, reader, recorder, options)
+                raise
+            except KeyboardInterrupt:
+                _sum_up(summary, reader, recorder, options)
+                raise
+            _sum_up(summary, reader, recorder, options)
 
 
 def frames_for(source: EventSource, options: RunOptions) -> FrameSource:
     """The frames that the options and the recording give the target."""
     if options.video is not None:
-        return VideoFrames(Path(options.video))
+        return open_frames(options.video)
     if options.frames == "auto" and source.frames is not None:
         return TrackFrames(source.frames)
     return RenderedFrames(source.geometry)
 
 
+def _reading(
+    source: EventSource, clip: ClipInfo, options: RunOptions, recorder: Recorder | None
+) -> Reading:
+    """A recorded run is played again as it was, where this bundle's clips are like its own."""
+    if isinstance(source, ClipFolder) and source.fits(clip.frames, clip.duration_us):
+        own = source.has_frames and options.frames == "auto" and options.video is None
+        replay = Replay(source, paced=not options.fast, frames=own)
+        return Reading(replay, replay if own else frames_for(source, options))
+    paced = source if source.live or options.fast else Paced(source)
+    reader = ClipReader(
+        paced,
+        clip.duration_us,
+        clip.frames,
+        drop_late=not options.fast or source.live,
+        dropped=recorder.dropped if recorder else None,
+    )
+    return Reading(reader, frames_for(source, options))
+
+
+def _say_first(source: EventSource, frames: FrameSource, options: RunOptions) -> None:
+    if frames.kind == "rendered":
+        console.say(
+            "No frame camera: the target sees pictures of the events, "
+            "that is shape and motion, no colour."
+        )
+    if isinstance(source, ClipFolder):
+        now = asked(options)
+        other = [f"{key} {value!r}" for key, value in source.asked.items() if now[key] != value]
+        if other:
+            console.say(
+                f"The recorded run had other options, and maybe answers: {', '.join(other)}."
+            )
+
+
+def _voice(options: RunOptions, tally: Tally) -> Watcher:
+    if options.json:
+        return JsonLines()
+    terminal = console.screen()
+    return TextLines() if terminal is None else LiveView(terminal, tally)
+
+
 def _answer_all(
-    pipeline: Pipeline, reader: ClipReader, options: RunOptions, frames: FrameSource
+    pipeline: Pipeline,
+    reader: ClipReader | Replay,
+    scene: Scene,
+    watcher: Watcher,
+    summary: Summary,
 ) -> None:
-    summary = Summary()
     try:
+        watcher.began(scene)
         for answer in pipeline.answers():
             summary.add(answer)
-            if options.json:
-                console.data_json(answer_fields(answer) | {"frames": frames.kind})
-            else:
-                console.data(answer_line(answer))
-    except XsdEdgeError:
-        if summary.answered:
-            _sum_up(summary, reader, options)
-        raise
-    except KeyboardInterrupt:
-        _sum_up(summary, reader, options)
-        raise
-    else:
-        _sum_up(summary, reader, options)
     finally:
-        reader.close()
+        reader.close()  # the counts are final then
+        watcher.ended()
 
 
-def _sum_up(summary: Summary, reader: ClipReader, options: RunOptions) -> None:
-    reader.close()  # the counts are final then
-    fields = summary.fields(reader.totals())
+def _sum_up(
+    summary: Summary, reader: ClipReader | Replay, recorder: Recorder | None, options: RunOptions
+) -> None:
+    recorded = {"clips_recorded": recorder.clips} if recorder else {}
+    fields = summary.fields(reader.totals() | recorded)
     if options.json:
         console.data_json(fields)
     else:

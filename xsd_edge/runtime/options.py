@@ -43,9 +43,12 @@ class RunOptions:
     max_tokens: int = 128  # longest answer
     json: bool = False
     fast: bool = False  # as fast as possible, losing nothing; else a recording is paced
+    reconnect: bool | None = None  # when it goes away; None: as its kind has it
+    wait: float = 0.0  # seconds for the camera to be there
     frames: Frames = "auto"
     compare_plain: bool = False  # decode each answer plainly as well, and report the speed-up
     mode: Mode = "rejection"  # how drafts are verified when the temperature is above 0
+    record: Path | None = None  # a new folder for events, frames and answers
 
     def __post_init__(self) -> None:
         self._check_ranges()
@@ -66,6 +69,8 @@ class RunOptions:
             raise OptionError(f"--seed must be 0 or above, not {self.seed}")
         if self.gamma is not None and self.gamma < 0:
             raise OptionError(f"--gamma must be 'auto', 0 or above, not {self.gamma}")
+        if not (math.isfinite(self.wait) and self.wait >= 0):
+            raise OptionError(f"--wait must be 0 or more seconds, not {self.wait}")
         if self.max_clips is not None and self.max_clips < 1:
             raise OptionError(f"--max-clips must be 1 or above, not {self.max_clips}")
         if self.max_tokens < 1:

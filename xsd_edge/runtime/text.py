@@ -62,3 +62,27 @@ class TextStream:
 
     def _is_byte(self, token: int) -> bool:
         return BYTE_TOKEN.fullmatch(str(self._tokenizer.id_to_token(token))) is not None
+
+
+class AnswerText:
+    """One answer as people read it, in pieces: a TextStream's without the white space around it."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._stream = TextStream(tokenizer)
+        self._begun = False
+        self._space = ""  # only written when something follows
+
+    def feed(self, tokens: Sequence[int]) -> str:
+        return self._trimmed(self._stream.feed(tokens))
+
+    def finish(self) -> str:
+        return self._trimmed(self._stream.finish())
+
+    def _trimmed(self, piece: str) -> str:
+        piece = self._space + piece
+        if not self._begun:
+            piece = piece.lstrip()
+            self._begun = bool(piece)
+        kept = piece.rstrip()
+        self._space = piece[len(kept) :]
+        return kept
