@@ -15,18 +15,23 @@ from xsd_edge.events.source import Extent, FrameTrack
 
 
 class Recording:
-    """Packets from a decoder that reads a file. `name` is what messages call it."""
+    """Packets from a decoder that reads a file. `name` is what messages call it.
+
+    `encoding` is what the file turned out to be, like "evt3" or "npz".
+    """
 
     live = False
 
     def __init__(
         self,
         name: str,
+        encoding: str,
         geometry: Geometry,
         counters: Counters,
         decoded: Generator[EventPacket],
         frames: FrameTrack | None = None,
     ) -> None:
+        self.encoding = encoding
         self.geometry = geometry
         self.counters = counters
         self.frames = frames

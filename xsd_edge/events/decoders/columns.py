@@ -21,36 +21,55 @@ class Columns(NamedTuple):
     p: NDArray[np.uint8]
 
 
+class ColumnReader:
+    """Takes a recording's columns in portions; `name` is what messages call it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._last: int | None = None  # time of the event before
+
+    def __call__(
+        self, t: NDArray[Any], x: NDArray[Any], y: NDArray[Any], p: NDArray[Any]
+    ) -> Columns:
+        """Check and convert; polarity may also be a truth value or -1 and 1.
+
+        Raises:
+            FormatError: lengths or types differ from what events have, or values are out of range.
+        """
+        self._check_types({"t": t, "x": x, "y": y, "p": p})
+        if not len(t):
+            raise FormatError(f"{self._name} holds no events; record it again")
+        for key, array, least, most in (
+            ("t", t, -LATEST, LATEST),
+            ("x", x, 0, 0xFFFF),
+            ("y", y, 0, 0xFFFF),
+            ("p", p, -1, 1),
+        ):
+            low, high = int(array.min()), int(array.max())
+            if low < least or high > most:
+                raise FormatError(
+                    f"{self._name}: {key} runs from {low} to {high}; allowed: {least} to {most}"
+                )
+        times = t.astype(np.int64)
+        before = times[0] if self._last is None else self._last
+        if t.dtype == np.uint16 and (np.diff(times, prepend=before) < 0).any():
+            raise FormatError(
+                f"{self._name}: its 16-bit times run over at 65.5 ms; save t as int64"
+            )
+        self._last = int(times[-1])
+        return Columns(times, x.astype(np.uint16), y.astype(np.uint16), (p > 0).astype(np.uint8))
+
+    def _check_types(self, given: dict[str, NDArray[Any]]) -> None:
+        for key, array in given.items():
+            if array.ndim != 1 or array.dtype.kind not in "iub" or len(array) != len(given["t"]):
+                raise FormatError(
+                    f"{self._name}: {key} must be whole numbers, one for each event; "
+                    f"it is {array.dtype} {list(array.shape)}"
+                )
+
+
 def columns(
     name: str, t: NDArray[Any], x: NDArray[Any], y: NDArray[Any], p: NDArray[Any]
 ) -> Columns:
-    """Check and convert; polarity may also be a truth value or -1 and 1.
-
-    Raises:
-        FormatError: lengths or types differ from what events have, or values are out of range.
-    """
-    given = {"t": t, "x": x, "y": y, "p": p}
-    for key, array in given.items():
-        if array.ndim != 1 or array.dtype.kind not in "iub" or len(array) != len(t):
-            raise FormatError(
-                f"{name}: {key} must be whole numbers, one for each event; "
-                f"it is {array.dtype} {list(array.shape)}"
-            )
-    if not len(t):
-        raise FormatError(f"{name} holds no events; record it again")
-    for key, array, least, most in (
-        ("t", t, -LATEST, LATEST),
-        ("x", x, 0, 0xFFFF),
-        ("y", y, 0, 0xFFFF),
-        ("p", p, -1, 1),
-    ):
-        low, high = int(array.min()), int(array.max())
-        if low < least or high > most:
-            raise FormatError(
-                f"{name}: {key} runs from {low} to {high}; allowed: {least} to {most}"
-            )
-    if t.dtype == np.uint16 and (t[1:] < t[:-1]).any():
-        raise FormatError(f"{name}: its 16-bit times run over at 65.5 ms; save t as int64")
-    return Columns(
-        t.astype(np.int64), x.astype(np.uint16), y.astype(np.uint16), (p > 0).astype(np.uint8)
-    )
+    """All of a recording's columns at once; see `ColumnReader`."""
+    return ColumnReader(name)(t, x, y, p)

@@ -45,4 +45,4 @@ def open_file(path: Path, wanted: Wanted) -> Recording:
     def decoded() -> Generator[EventPacket]:
         yield from Continuity(geometry, counters).packets(*events)
 
-    return Recording(str(path), geometry, counters, decoded())
+    return Recording(str(path), "npy", geometry, counters, decoded())

@@ -3,7 +3,8 @@
 Layout (Prophesee, "EVT 2.0 Format"): bits 31..28 the kind, then
   0 CD_OFF, 1 CD_ON  27..22 the low bits of time, 21..11 x, 10..0 y: one event
   8 TIME_HIGH        27..0 the high bits of time
-and A EXT_TRIGGER, E OTHERS, F CONTINUED, which carry no events.
+  A EXT_TRIGGER      an edge, counted
+and E OTHERS, F CONTINUED, which carry no events.
 """
 
 from __future__ import annotations
@@ -11,17 +12,16 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xsd_edge.events.continuity import Continuity
-from xsd_edge.events.decoders.words import Unsigned, WordCutter, Words, held
+from xsd_edge.events.decoders.clock import Unwrapped
+from xsd_edge.events.decoders.words import WordCutter, Words, held
 from xsd_edge.events.packet import Counters, EventPacket, Geometry
 
-ON, TIME_HIGH = 1, 8
+ON, TIME_HIGH, TRIGGER = 1, 8, 10
 UNKNOWN: Final = (2, 3, 4, 5, 6, 7, 9, 11, 12, 13)
 LOW_BITS: Final = 6
 HIGH_BITS: Final = 28
-WRAP: Final = 1 << (HIGH_BITS - 1)  # a fall of the high bits by this much or more is a wrap
 
 
 class Evt2Decoder:
@@ -30,7 +30,8 @@ class Evt2Decoder:
     def __init__(self, geometry: Geometry, counters: Counters) -> None:
         self._cutter = WordCutter("<u4", UNKNOWN, counters)
         self._continuity = Continuity(geometry, counters)
-        self._high: int | None = None  # unwrapped; nothing counts before the first TIME_HIGH
+        self._counters = counters
+        self._high = Unwrapped(HIGH_BITS)  # nothing counts before the first TIME_HIGH
 
     def feed(self, data: bytes) -> list[EventPacket]:
         """Events that `data` completes."""
@@ -43,12 +44,13 @@ class Evt2Decoder:
     def _decode(self, block: Words) -> list[EventPacket]:
         words, kinds = block
         at = np.flatnonzero(kinds == TIME_HIGH)
-        if self._high is None:
+        if self._high.last is None:
             if not len(at):
                 return []
             words, kinds, at = words[at[0] :], kinds[at[0] :], at - at[0]
-            self._high = int(words[0] & 0xFFFFFFF)
-        highs = self._unwrapped(words[at])
+            self._high.begin(int(words[0]))
+        self._counters.triggers += int(np.count_nonzero(kinds == TRIGGER))
+        highs = self._high.follow(words[at])
         event = kinds <= ON
         t = held(highs << LOW_BITS, at, np.cumsum(event, dtype=np.intp))
         words = words[event]
@@ -56,14 +58,3 @@ class Evt2Decoder:
         x = ((words >> 11) & 0x7FF).astype(np.uint16)
         y = (words & 0x7FF).astype(np.uint16)
         return self._continuity.packets(t, x, y, (words >> 28).astype(np.uint8))
-
-    def _unwrapped(self, words: Unsigned) -> NDArray[np.int64]:
-        """The high bits of time known so far, then those of each TIME_HIGH, without wraps."""
-        assert self._high is not None
-        loop, last = divmod(self._high, 1 << HIGH_BITS)
-        unwrapped = np.concatenate(([last], words & 0xFFFFFFF)).astype(np.int64)
-        wraps = np.cumsum(np.diff(unwrapped) <= -WRAP)
-        unwrapped[1:] += wraps << HIGH_BITS
-        unwrapped += loop << HIGH_BITS
-        self._high = int(unwrapped[-1])
-        return unwrapped

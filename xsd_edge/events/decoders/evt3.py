@@ -8,7 +8,8 @@ Layout (Prophesee, "EVT 3.0 Format"): bits 15..12 the kind, then
   5 VECT_8      7..0 likewise; the base moves on by 8
   6 TIME_LOW    11..0 low bits of time
   8 TIME_HIGH   11..0 high bits of time; as in OpenEB a new value resets the low bits
-and 7 CONTINUED_4, 9 padding, A EXT_TRIGGER, E OTHERS, F CONTINUED_12, which carry no events.
+  A EXT_TRIGGER an edge, counted
+and 7 CONTINUED_4, 9 padding, E OTHERS, F CONTINUED_12, which carry no events.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xsd_edge.events.continuity import Continuity
+from xsd_edge.events.decoders.clock import Unwrapped
 from xsd_edge.events.decoders.words import WordCutter, Words, held
 from xsd_edge.events.packet import Counters, EventPacket, Geometry
 
 ADDR_Y, ADDR_X, VECT_BASE_X, VECT_12, VECT_8, TIME_LOW, TIME_HIGH = 0, 2, 3, 4, 5, 6, 8
+TRIGGER: Final = 10
 UNKNOWN: Final = (1, 11, 12, 13)
 TIME_BITS: Final = 12  # each of low and high
-WRAP: Final = 1 << (TIME_BITS - 1)  # a fall of the high bits by this much or more is a wrap
 BEYOND: Final = 0xFFFF  # an x outside every sensor
 
 # The numbers of the bits set in every 12-bit mask, one after another; a mask's from FIRST[mask].
@@ -49,7 +51,8 @@ class Evt3Decoder:
     def __init__(self, geometry: Geometry, counters: Counters) -> None:
         self._cutter = WordCutter("<u2", UNKNOWN, counters)
         self._continuity = Continuity(geometry, counters)
-        self._high: int | None = None  # unwrapped; nothing counts before the first TIME_HIGH
+        self._counters = counters
+        self._high = Unwrapped(TIME_BITS)  # nothing counts before the first TIME_HIGH
         self._t = 0
         self._y = 0
         self._base_x = 0
@@ -64,13 +67,14 @@ class Evt3Decoder:
         self._cutter.finish()
 
     def _decode(self, block: Words) -> list[EventPacket]:
-        if self._high is None:
+        if self._high.last is None:
             at = np.flatnonzero(block.kinds == TIME_HIGH)
             if not len(at):
                 return []
             block = Words(block.words[at[0] :], block.kinds[at[0] :])
-            self._high = int(block.words[0]) & 0xFFF
-            self._t = self._high << TIME_BITS
+            self._high.begin(int(block.words[0]))
+            self._t = self._high.low_bits << TIME_BITS
+        self._counters.triggers += int(np.count_nonzero(block.kinds == TRIGGER))
         x, p, upto = self._columns(block)
         t = self._times(block, upto)
         y = self._rows(block, upto)
@@ -87,13 +91,7 @@ class Evt3Decoder:
     def _times(self, block: Words, upto: NDArray[np.intp]) -> NDArray[np.int64]:
         """t of each event, without wraps."""
         lows, highs = self._lows_and_new_highs(block)
-        assert self._high is not None
-        loop, last = divmod(self._high, 1 << TIME_BITS)
-        high = np.concatenate(([last], block.words[highs] & 0xFFF)).astype(np.int64)
-        high[1:] += np.cumsum(np.diff(high) <= -WRAP) << TIME_BITS
-        high += loop << TIME_BITS
-        self._high = int(high[-1])
-        high <<= TIME_BITS
+        high = self._high.follow(block.words[highs]) << TIME_BITS
         place = np.searchsorted(lows, highs)  # of each new TIME_HIGH among the TIME_LOWs
         low = np.repeat(high, np.diff(np.concatenate(([0], place, [len(lows)]))))
         low += block.words[lows] & 0xFFF
@@ -103,9 +101,8 @@ class Evt3Decoder:
 
     def _lows_and_new_highs(self, block: Words) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Positions of TIME_LOW, and of TIME_HIGH where it changes (most only repeat the last)."""
-        assert self._high is not None
         highs = np.flatnonzero(block.kinds == TIME_HIGH)
-        known = np.uint16(self._high & 0xFFF)
+        known = np.uint16(self._high.low_bits)
         value = np.concatenate(([known], block.words[highs] & 0xFFF))
         return np.flatnonzero(block.kinds == TIME_LOW), highs[value[1:] != value[:-1]]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,14 +53,50 @@ def read_array(name: str, file: IO[bytes]) -> NDArray[Any]:
     Raises:
         FormatError: it holds objects, is damaged, or is larger than LARGEST.
     """
-    descr, fortran, shape = read_header(name, file)
-    if not re.fullmatch(r"[<>|=]?([iu][1248]|f[248]|b1)", descr):
-        raise FormatError(f"{name} holds {descr}, not numbers; objects are never loaded")
-    dtype = np.dtype(descr)
-    size = math.prod(shape) * dtype.itemsize
+    header = read_header(name, file)
+    dtype = _number_type(name, header)
+    size = math.prod(header.shape) * dtype.itemsize
     if size > LARGEST:
         raise FormatError(f"{name} claims {size} bytes; cut the recording into smaller parts")
+    order: Literal["F", "C"] = "F" if header.fortran else "C"
+    return np.frombuffer(_read(name, file, size), dtype).reshape(header.shape, order=order)
+
+
+class ArrayStream:
+    """One array of numbers [n], read in portions, so that it may be of any length.
+
+    Raises:
+        FormatError: it holds objects, is damaged, or has not one axis.
+    """
+
+    def __init__(self, name: str, file: IO[bytes]) -> None:
+        header = read_header(name, file)
+        self._name = name
+        self._file = file
+        self.dtype = _number_type(name, header)
+        if len(header.shape) != 1:
+            raise FormatError(
+                f"{name} must be whole numbers, one for each event; it is {list(header.shape)}"
+            )
+        (self.length,) = header.shape
+
+    def read(self, count: int) -> NDArray[Any]:
+        """The next `count` numbers.
+
+        Raises:
+            FormatError: the data end before that.
+        """
+        return np.frombuffer(_read(self._name, self._file, count * self.dtype.itemsize), self.dtype)
+
+
+def _number_type(name: str, header: NpyHeader) -> np.dtype[Any]:
+    if not re.fullmatch(r"[<>|=]?([iu][1248]|f[248]|b1)", header.descr):
+        raise FormatError(f"{name} holds {header.descr}, not numbers; objects are never loaded")
+    return np.dtype(header.descr)
+
+
+def _read(name: str, file: IO[bytes], size: int) -> bytes:
     data = file.read(size)
     if len(data) < size:
         raise FormatError(f"{name} is cut off after {len(data)} of {size} bytes; copy it again")
-    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+    return data

@@ -1,11 +1,15 @@
-"""npz: our own clip files: t, x, y, p, width, height, and optionally frames and frames_t_us."""
+"""npz: our own clip files: t, x, y, p, width, height, and optionally frames and frames_t_us.
+
+N-ImageNet's names of the four columns are understood too.
+"""
 
 from __future__ import annotations
 
 import struct
 import zipfile
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,15 +18,17 @@ from numpy.typing import NDArray
 
 from xsd_edge.errors import FormatError
 from xsd_edge.events.continuity import Continuity
-from xsd_edge.events.decoders.columns import columns
-from xsd_edge.events.decoders.npy import read_array
+from xsd_edge.events.decoders.columns import ColumnReader
+from xsd_edge.events.decoders.npy import ArrayStream, read_array
 from xsd_edge.events.packet import Counters, EventPacket, Geometry
 from xsd_edge.events.recording import Recording
 from xsd_edge.events.source import FrameTrack, Wanted
 
 MAGIC: Final = b"PK\x03\x04"
 EVENTS: Final = ("t", "x", "y", "p")
+ALIASES: Final = {"timestamp": "t", "x_pos": "x", "y_pos": "y", "polarity": "p"}
 OTHERS: Final = ("width", "height", "frames", "frames_t_us")
+BLOCK: Final = 1 << 17  # events read at once
 DAMAGE: Final = (
     zipfile.BadZipFile,
     zlib.error,
@@ -41,40 +47,80 @@ def fits(path: Path, head: bytes) -> bool:
 
 
 def open_file(path: Path, wanted: Wanted) -> Recording:
-    """Read the whole clip.
+    """A clip; its frames are read now, its events as they are asked for.
 
     Raises:
         FormatError: it is damaged, lacks an array, or holds objects.
     """
     arrays: dict[str, NDArray[Any]] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                key = info.filename.removesuffix(".npy")
-                if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    raise FormatError(
-                        f"{path} is packed in an unusual way; use np.savez_compressed"
-                    )
-                if key in EVENTS + OTHERS:
-                    with archive.open(info) as file:
-                        arrays[key] = read_array(f"{key} in {path}", file)
-    except DAMAGE as error:
-        raise FormatError(f"{path} is not an intact npz: {error}; write it again") from error
-    return _recording(str(path), arrays, wanted)
-
-
-def _recording(name: str, arrays: dict[str, NDArray[Any]], wanted: Wanted) -> Recording:
-    missing = [key for key in EVENTS if key not in arrays]
-    if missing:
-        raise FormatError(f"{name} lacks {', '.join(missing)}; an event npz has t, x, y and p")
+    with _damage_is_a_format_error(path), zipfile.ZipFile(path) as archive:
+        members = _members(path, archive)
+        for key in OTHERS:
+            if key in members:
+                with archive.open(members[key]) as file:
+                    arrays[key] = read_array(f"{key} in {path}", file)
+        with ExitStack() as stack:
+            _open_columns(path, archive, members, stack)
+    name = str(path)
     counters = Counters()
     geometry = wanted.geometry or _geometry(name, arrays)
-    events = columns(name, *(arrays[key] for key in EVENTS))
+    decoded = _decoded(path, Continuity(geometry, counters))
+    return Recording(name, "npz", geometry, counters, decoded, _frames(name, arrays))
 
-    def decoded() -> Generator[EventPacket]:
-        yield from Continuity(geometry, counters).packets(*events)
 
-    return Recording(name, geometry, counters, decoded(), _frames(name, arrays))
+def _decoded(path: Path, continuity: Continuity) -> Generator[EventPacket]:
+    check = ColumnReader(str(path))
+    with _damage_is_a_format_error(path), ExitStack() as stack:
+        archive = stack.enter_context(zipfile.ZipFile(path))
+        columns = _open_columns(path, archive, _members(path, archive), stack)
+        left = columns[0].length
+        while left:
+            count = min(left, BLOCK)
+            left -= count
+            yield from continuity.packets(*check(*(column.read(count) for column in columns)))
+
+
+def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    members = {}
+    for info in archive.infolist():
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise FormatError(f"{path} is packed in an unusual way; use np.savez_compressed")
+        key = info.filename.removesuffix(".npy")
+        members[ALIASES.get(key, key)] = info
+    return members
+
+
+def _open_columns(
+    path: Path, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], stack: ExitStack
+) -> list[ArrayStream]:
+    """t, x, y and p, of one length that the archive can hold."""
+    missing = [key for key in EVENTS if key not in members]
+    if missing:
+        raise FormatError(f"{path} lacks {', '.join(missing)}; an event npz has t, x, y and p")
+    columns = []
+    for key in EVENTS:
+        file = stack.enter_context(archive.open(members[key]))
+        column = ArrayStream(f"{key} in {path}", file)
+        size = column.length * column.dtype.itemsize
+        if file.tell() + size > members[key].file_size:
+            raise FormatError(
+                f"{key} in {path} claims {size} bytes, more than it has; copy it again"
+            )
+        if column.dtype.kind not in "iub" or (columns and column.length != columns[0].length):
+            raise FormatError(
+                f"{path}: {key} must be whole numbers, one for each event; "
+                f"it is {column.dtype} [{column.length}]"
+            )
+        columns.append(column)
+    return columns
+
+
+@contextmanager
+def _damage_is_a_format_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except DAMAGE as error:
+        raise FormatError(f"{path} is not an intact npz: {error}; write it again") from error
 
 
 def _geometry(name: str, arrays: dict[str, NDArray[Any]]) -> Geometry:

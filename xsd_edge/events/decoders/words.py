@@ -20,10 +20,10 @@ HUNT: Final = 1 << 13  # bytes searched at once for the boundary
 
 
 class Words(NamedTuple):
-    """Consecutive words and their kinds (the four highest bits), both [n]."""
+    """Consecutive words and their kinds (four bits that say what a word means), both [n]."""
 
     words: Unsigned
-    kinds: Unsigned
+    kinds: NDArray[np.uint8]
 
 
 def held(values: NDArray[T], at: NDArray[np.intp], upto: NDArray[np.intp]) -> NDArray[T]:
@@ -40,14 +40,25 @@ class WordCutter:
 
     A byte too many or too few would turn the whole rest of a stream into garbage. So where more
     than TOLERATED of SPAN words are of no known kind, bytes are skipped up to the next SPAN known
-    words in a row, at any alignment. Where that happens does not depend on the portions.
+    words in a row, at any alignment; with an `anchor`, the first of them must be of that kind.
+    Where that happens does not depend on the portions. `shift` is where the kind stands, if not in
+    the highest bits.
     """
 
-    def __init__(self, dtype: str, unknown: Iterable[int], counters: Counters) -> None:
+    def __init__(
+        self,
+        dtype: str,
+        unknown: Iterable[int],
+        counters: Counters,
+        *,
+        shift: int | None = None,
+        anchor: int | None = None,
+    ) -> None:
         self._dtype = np.dtype(dtype)
         self._size = self._dtype.itemsize
-        self._shift = self._dtype.type(self._size * 8 - 4)
-        self._unknown = self._dtype.type(sum(1 << kind for kind in unknown))
+        self._shift = self._dtype.type(self._size * 8 - 4 if shift is None else shift)
+        self._unknown = _ranges(unknown)
+        self._anchor = anchor
         self._counters = counters
         self._rest = b""
         self._position = 0  # words since the boundary was last found
@@ -64,7 +75,7 @@ class WordCutter:
             if self._lost or not count:
                 break
             words = np.frombuffer(data, self._dtype, count, offset)
-            kinds = words >> self._shift
+            kinds = self._kinds(words)
             count = self._sane(kinds)
             offset += count * self._size
             yield Words(words[:count], kinds[:count])
@@ -74,11 +85,21 @@ class WordCutter:
         """The stream has ended."""
         self._counters.truncated |= bool(self._rest)
 
-    def _sane(self, kinds: Unsigned) -> int:
+    def _kinds(self, words: Unsigned) -> NDArray[np.uint8]:
+        return (words >> self._shift).astype(np.uint8) & np.uint8(0xF)
+
+    def _odd_ones(self, kinds: NDArray[np.uint8]) -> NDArray[np.intp]:
+        """Positions of words of unknown kinds. Comparing ranges is faster than any table."""
+        unknown = np.zeros(len(kinds), bool)
+        for first, others in self._unknown:
+            unknown |= kinds - first <= others
+        return np.flatnonzero(unknown)
+
+    def _sane(self, kinds: NDArray[np.uint8]) -> int:
         """How many words come before the boundary is lost; all of them if it is not."""
-        unknown = (self._unknown >> kinds) & self._dtype.type(1)
-        if unknown.any():
-            odd = np.concatenate((self._odd, np.flatnonzero(unknown) + self._position))
+        unknown = self._odd_ones(kinds)
+        if len(unknown):
+            odd = np.concatenate((self._odd, unknown + self._position))
             crowded = np.flatnonzero(odd[TOLERATED:] - odd[:-TOLERATED] < SPAN)
             if len(crowded):
                 self._lost = True
@@ -104,7 +125,23 @@ class WordCutter:
     def _run(self, window: bytes, shift: int) -> int | None:
         """Offset of the first SPAN known words in a row at one alignment."""
         words = np.frombuffer(window, self._dtype, (len(window) - shift) // self._size, shift)
-        unknown = (self._unknown >> (words >> self._shift)) & self._dtype.type(1)
-        borders = np.concatenate(([-1], np.flatnonzero(unknown), [len(words)]))
-        long = np.flatnonzero(np.diff(borders) > SPAN)
-        return shift + int(borders[long[0]] + 1) * self._size if len(long) else None
+        kinds = self._kinds(words)
+        odd = self._odd_ones(kinds)
+        starts = np.append(0, odd + 1)
+        if self._anchor is not None:
+            starts = np.flatnonzero(kinds == self._anchor)
+        ends = np.append(odd, len(words))[np.searchsorted(odd, starts)]
+        long = np.flatnonzero(ends - starts >= SPAN)
+        return shift + int(starts[long[0]]) * self._size if len(long) else None
+
+
+def _ranges(kinds: Iterable[int]) -> list[tuple[np.uint8, np.uint8]]:
+    """Runs of consecutive kinds: each the first, and how many more."""
+    runs: list[tuple[int, int]] = []
+    for kind in sorted(kinds):
+        first, others = runs[-1] if runs else (kind, -1)
+        if kind == first + others + 1:
+            runs[-1:] = [(first, others + 1)]
+        else:
+            runs.append((kind, 0))
+    return [(np.uint8(first), np.uint8(others)) for first, others in runs]

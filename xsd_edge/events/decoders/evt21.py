@@ -1,0 +1,79 @@
+"""EVT2.1: Prophesee's 64-bit words, up to 32 events of one row, time and polarity each.
+
+Layout (Prophesee, "EVT 2.1 Format"): bits 63..60 the kind, then
+  0 CD_OFF, 1 CD_ON  59..54 the low bits of time, 53..43 x of the first pixel, 42..32 y,
+                     31..0 one bit a pixel
+  8 TIME_HIGH        59..32 the high bits of time
+  A EXT_TRIGGER      an edge, counted
+and E OTHERS, F CONTINUED, which carry no events. The GenX320 sends words in little-endian order;
+the IMX636 ("legacy") sends the upper half first, each half in little-endian order.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xsd_edge.events.continuity import Continuity
+from xsd_edge.events.decoders.clock import Unwrapped
+from xsd_edge.events.decoders.evt2 import HIGH_BITS, LOW_BITS, ON, TIME_HIGH, TRIGGER, UNKNOWN
+from xsd_edge.events.decoders.words import WordCutter, Words, held
+from xsd_edge.events.packet import Counters, EventPacket, Geometry
+
+WIDTH: Final = 32  # pixels of one word
+LEGACY_SHIFT: Final = 28  # of the kind, where the halves are swapped
+
+
+class Evt21Decoder:
+    """Stateful: bytes in portions of any size give the same events. Times are unwrapped."""
+
+    def __init__(self, geometry: Geometry, counters: Counters, *, legacy: bool = False) -> None:
+        shift = LEGACY_SHIFT if legacy else None
+        # Half a word too many looks like events; only TIME_HIGH tells the halves apart.
+        self._cutter = WordCutter("<u8", UNKNOWN, counters, shift=shift, anchor=TIME_HIGH)
+        self._upper = 0 if legacy else 1
+        self._continuity = Continuity(geometry, counters)
+        self._counters = counters
+        self._high = Unwrapped(HIGH_BITS)  # nothing counts before the first TIME_HIGH
+
+    def feed(self, data: bytes) -> list[EventPacket]:
+        """Events that `data` completes."""
+        return [packet for words in self._cutter.feed(data) for packet in self._decode(words)]
+
+    def finish(self) -> None:
+        """The stream has ended."""
+        self._cutter.finish()
+
+    def _decode(self, block: Words) -> list[EventPacket]:
+        words, kinds = block
+        at = np.flatnonzero(kinds == TIME_HIGH)
+        halves = words.view("<u4").reshape(-1, 2)
+        upper, mask = halves[:, self._upper], halves[:, 1 - self._upper]
+        if self._high.last is None:
+            if not len(at):
+                return []
+            upper, mask, kinds, at = upper[at[0] :], mask[at[0] :], kinds[at[0] :], at - at[0]
+            self._high.begin(int(upper[0]))
+        self._counters.triggers += int(np.count_nonzero(kinds == TRIGGER))
+        highs = self._high.follow(upper[at])
+        vector = kinds <= ON
+        t = held(highs << LOW_BITS, at, np.cumsum(vector, dtype=np.intp))
+        upper, mask = upper[vector], mask[vector]
+        t |= (upper >> 22) & 0x3F
+        word, bit = _set_bits(mask)
+        upper = upper[word]
+        x = ((upper >> 11) & 0x7FF).astype(np.uint16) + bit
+        y = (upper & 0x7FF).astype(np.uint16)
+        return self._continuity.packets(t[word], x, y, (upper >> 28).astype(np.uint8))
+
+
+def _set_bits(mask: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.uint16]]:
+    """For each bit set, in order: of which mask, and which bit."""
+    if ((mask & (mask - np.uint32(1))) == 0).all() and mask.all():  # one pixel a word: common
+        _, exponent = np.frexp(mask.astype(np.float64))
+        return np.arange(len(mask)), (exponent - 1).astype(np.uint16)
+    bits = np.unpackbits(mask.astype("<u4").view(np.uint8), bitorder="little")
+    word, bit = np.nonzero(bits.reshape(-1, WIDTH))
+    return word, bit.astype(np.uint16)
