@@ -1,9 +1,39 @@
 """The command line, one module a command. Stages are imported inside: `--help` loads none."""
 
-from xsd_edge.cli import boards, export, run, train  # each registers its command, in this order
+from xsd_edge.cli import (  # each registers its command, in this order
+    analyze,
+    boards,
+    build,
+    cameras,
+    convert,
+    doctor,
+    evaluate,
+    export,
+    inspect,
+    profile,
+    run,
+    setup_udev,
+    train,
+)
 from xsd_edge.cli.group import Commands, app
 
-__all__ = ["Commands", "boards", "export", "main", "run", "train"]
+__all__ = [
+    "Commands",
+    "analyze",
+    "boards",
+    "build",
+    "cameras",
+    "convert",
+    "doctor",
+    "evaluate",
+    "export",
+    "inspect",
+    "main",
+    "profile",
+    "run",
+    "setup_udev",
+    "train",
+]
 
 
 def main() -> None:
