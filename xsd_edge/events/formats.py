@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from xsd_edge.errors import FormatError
-from xsd_edge.events.decoders import aedat4, atis_bin, eventgpt, hdf5, npz, prophesee, text
+from xsd_edge.events.decoders import aedat4, atis_bin, bytefile, eventgpt, hdf5, npz, text
 from xsd_edge.events.decoders.encodings import DECODERS
 from xsd_edge.events.recording import Recording
 from xsd_edge.events.source import Wanted
@@ -25,12 +25,12 @@ class Format(NamedTuple):
 
 def _open_bin(path: Path, wanted: Wanted) -> Recording:
     """Which has no header: of the data sets' size, unless the user says another."""
-    return prophesee.open_file(path, Wanted("bin", wanted.geometry or atis_bin.GEOMETRY))
+    return bytefile.open_file(path, Wanted("bin", wanted.geometry or atis_bin.GEOMETRY))
 
 
 # The first row that fits opens it: those with a magic number come first.
 FORMATS: Final = (
-    Format(tuple(name for name in DECODERS if name != "bin"), prophesee.fits, prophesee.open_file),
+    Format(tuple(name for name in DECODERS if name != "bin"), bytefile.fits, bytefile.open_file),
     Format(("npz",), npz.fits, npz.open_file),
     Format(("npy",), eventgpt.fits, eventgpt.open_file),
     Format(("aedat4",), aedat4.fits, aedat4.open_file),

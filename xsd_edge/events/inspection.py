@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
 from xsd_edge.events.checksum import Checksum
-from xsd_edge.events.source import EventSource
-
-LIVE: Final = "live"
+from xsd_edge.events.source import EventSource, FrameTrack
 
 
 def inspect_source(source: EventSource) -> dict[str, object]:
@@ -30,7 +26,7 @@ def inspect_source(source: EventSource) -> dict[str, object]:
         on_events += int(np.count_nonzero(packet.p))
         first = int(packet.t[0]) if first is None else first
         last = int(packet.t[-1])
-    seen = source.counters
+    seen, frames = source.counters, source.frames
     return {
         "format": source.encoding,
         "width": source.geometry.width,
@@ -39,7 +35,7 @@ def inspect_source(source: EventSource) -> dict[str, object]:
         "t_first_us": first,
         "t_last_us": last,
         "on_events": on_events,
-        "frames": 0 if source.frames is None else len(source.frames.t_us),
+        "frames": len(frames.t_us) if isinstance(frames, FrameTrack) else 0,
         "triggers": seen.triggers,
         "dropped": seen.dropped_geometry,
         "repaired": seen.resyncs + seen.backward_jumps,

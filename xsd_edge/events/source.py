@@ -30,12 +30,18 @@ class Frames(Protocol):
         """
 
 
+class Images(Protocol):
+    """RGB images by number: an array of them, or something that decodes one when it is asked."""
+
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameTrack:
     """Frames that are all there: t_us int64 [T], images RGB uint8 [T, H, W, 3]."""
 
     t_us: NDArray[np.int64]
-    images: NDArray[np.uint8]
+    images: Images
 
     def newest(self, t_us: int) -> NDArray[np.uint8]:
         """The newest at t_us, the first before that; one of exactly that time counts."""
@@ -57,6 +63,10 @@ class Extent(NamedTuple):
 
 class EventSource(Protocol):
     """Anything that gives event packets, once, in order."""
+
+    @property
+    def encoding(self) -> str:
+        """What its events come as, like "evt3" or "npz"; "live" where a driver hands them over."""
 
     @property
     def geometry(self) -> Geometry: ...
@@ -135,6 +145,7 @@ class Paced:
     def __init__(self, source: EventSource) -> None:
         self._source = source
         self._closed = threading.Event()
+        self.encoding = source.encoding
         self.geometry = source.geometry
         self.counters = source.counters
         self.frames = source.frames

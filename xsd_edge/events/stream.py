@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from xsd_edge.errors import CameraAbsentError, SourceError
+from xsd_edge.events.decoders.encodings import DECODERS, Decoder, choose, open_decoder
 from xsd_edge.events.decoders.header import Header
-from xsd_edge.events.decoders.prophesee import DECODERS, Decoder, choose
 from xsd_edge.events.live.base import LiveSource, Waiter
 from xsd_edge.events.live.failures import UNPLUGGED
 from xsd_edge.events.packet import EventPacket, Geometry
@@ -85,8 +85,8 @@ class ByteStream(LiveSource):
         header = Header.parse(self._start)
         if not self._start or (read is not None and not header.complete):
             return None
-        encoding, geometry = choose(self.name, header, self._wanted, DEFAULT_ENCODING)
-        decoder = DECODERS[encoding](geometry, self.counters)
+        self.encoding, geometry = choose(self.name, header, self._wanted, DEFAULT_ENCODING)
+        decoder = open_decoder(self.encoding, header, geometry, self.counters)
         return _Begun(geometry, decoder, self._start[header.length :])
 
     def _read(self, timeout_s: float) -> bytes | None:

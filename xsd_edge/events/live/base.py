@@ -21,6 +21,7 @@ class LiveSource(ABC):
     """
 
     live = True
+    encoding = "live"
     frames: Frames | None = None
 
     def __init__(self, name: str) -> None:

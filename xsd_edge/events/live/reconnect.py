@@ -83,6 +83,11 @@ class Reconnecting:
         self.geometry = source.geometry
 
     @property
+    def encoding(self) -> str:
+        """Of the present connection."""
+        return self._source.encoding
+
+    @property
     def counters(self) -> Counters:
         """Of all connections together."""
         with self._lock:

@@ -20,6 +20,7 @@ class WithFrames:
 
     def __init__(self, recording: Recording, frames: Frames | None) -> None:
         self._recording = recording
+        self.encoding = recording.encoding
         self.geometry = recording.geometry
         self.counters = recording.counters
         self.frames = frames

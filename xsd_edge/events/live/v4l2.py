@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from xsd_edge.errors import CameraAbsentError, SourceError
-from xsd_edge.events.decoders.prophesee import DECODERS, Decoder
+from xsd_edge.events.decoders.encodings import DECODERS, Decoder
 from xsd_edge.events.live.base import LiveSource, Waiter
 from xsd_edge.events.live.failures import UNPLUGGED
 from xsd_edge.events.live.v4l2_device import Buffer, Calls, V4l2Device
@@ -39,14 +39,14 @@ class V4l2Camera(LiveSource):
         super().__init__(name)
         self.geometry = geometry
         self._device = device
-        self._encoding = encoding
+        self.encoding = encoding
         self._decoder = self._new_decoder()
         self._sequence: int | None = None
         self._gap = False
         self._waiter = Waiter(device.fd)
 
     def _new_decoder(self) -> Decoder:
-        return DECODERS[self._encoding](self.geometry, self.counters)
+        return DECODERS[self.encoding](self.geometry, self.counters)
 
     def _packets(self) -> Iterator[EventPacket]:
         try:
@@ -74,7 +74,7 @@ class V4l2Camera(LiveSource):
         fixed = self._device.fixed(buffer)
         self._device.queue(buffer.number)
         self._notice_gap(buffer)
-        packets = self._decoder.feed(_valid(data, self._encoding) if fixed else data)
+        packets = self._decoder.feed(_valid(data, self.encoding) if fixed else data)
         if packets and self._gap:
             self._gap = False
             packets[0] = replace(packets[0], discontinuity=True)

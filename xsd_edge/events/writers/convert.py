@@ -12,7 +12,7 @@ from typing import Final
 
 from xsd_edge.errors import SourceError
 from xsd_edge.events.packet import Geometry
-from xsd_edge.events.source import EventSource
+from xsd_edge.events.source import EventSource, FrameTrack
 from xsd_edge.events.writers.dat import DAT
 from xsd_edge.events.writers.dsec import DsecWriter
 from xsd_edge.events.writers.evt2 import EVT2
@@ -65,7 +65,8 @@ def convert(source: EventSource, out: Path, kind: str, *, force: bool) -> int:
                     events += len(packet)
             if not events:
                 raise SourceError("there were no events to convert; give another source")
-            writer.finish(source.frames)
+            frames = source.frames
+            writer.finish(frames if isinstance(frames, FrameTrack) else None)
         finally:
             writer.close()
         os.replace(partial_file, out)

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from xsd_edge.errors import SourceError
-from xsd_edge.events.decoders.encodings import DECODERS, Decoder, choose, open_decoder
+from xsd_edge.events.decoders.encodings import Decoder, choose, open_decoder
 from xsd_edge.events.decoders.header import LONGEST_HEADER, LONGEST_LINE, Header
 from xsd_edge.events.packet import Counters, EventPacket
 from xsd_edge.events.recording import Recording
 from xsd_edge.events.source import Wanted
-
-__all__ = ["DECODERS", "Decoder", "choose", "fits", "open_file"]
 
 CHUNK: Final = 1 << 18  # bytes
 
