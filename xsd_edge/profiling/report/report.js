@@ -32,7 +32,7 @@ function element(tag, attributes = {}, ...children) {
 function shape(parent, tag, attributes = {}, text = "") {
   const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text) made.textContent = text;
+  if (text !== "") made.textContent = text;
   parent.append(made);
   return made;
 }
@@ -132,14 +132,14 @@ function drawTimeline() {
     shape(svg, "line", { class: "grid", x1: x(tick), x2: x(tick), y1: 0, y2: tall - 18 });
     shape(svg, "text", { x: x(tick), y: tall - 4, "text-anchor": tick ? "middle" : "start" }, `${tick} ms`);
   }
-  clip.arms.forEach((arm, number_) => {
-    const y0 = number_ * (3 * row + gap) + 22;
+  clip.arms.forEach((arm, index) => {
+    const y0 = index * (3 * row + gap) + 22;
     const waited = arm.end === null ? "" : `, ${number(arm.ms - arm.end, 0)} ms after the clip's end`;
     shape(svg, "text", { class: "strong", x: 4, y: y0 - 7 }, `${arm.name}: ${number(arm.ms, 0)} ms${waited}`);
     for (const [depth, name, began, took] of arm.spans) {
       const label = `${words(name)}: ${number(took, 3)} ms, at ${number(began, 1)} ms`;
       const bar = shape(svg, "rect", {
-        class: "span clickable", x: x(began), y: y0 + (depth - 1) * row, width: Math.max(x(began + took) - x(began) - 0.4, 0.8),
+        class: "span", x: x(began), y: y0 + (depth - 1) * row, width: Math.max(x(began + took) - x(began) - 0.4, 0.8),
         height: row - 3, rx: 1.5, fill: colour(name), opacity: name === "round" ? "var(--pale)" : 1,
       });
       shape(bar, "title", {}, label);
@@ -206,8 +206,8 @@ function drawAcceptance() {
   columns("acceptance", bars, 1, (tick) => tick.toFixed(1), bars.map((bar) => bar[4]).join("; "));
   const longest = positions.length;
   const rounds = Array.from({ length: longest + 1 }, (_, count) => counts[count] ?? 0);
-  const columns_ = rounds.map((times, count) => [count, times, null, null, `${count} accepted in ${times} rounds`]);
-  columns("histogram", columns_, Math.max(...rounds, 1), (tick) => (Number.isInteger(tick) ? tick : ""), columns_.map((bar) => bar[4]).join("; "));
+  const counted = rounds.map((times, count) => [count, times, null, null, `${count} accepted in ${times} rounds`]);
+  columns("histogram", counted, Math.max(...rounds, 1), (tick) => (Number.isInteger(tick) ? tick : ""), counted.map((bar) => bar[4]).join("; "));
 }
 
 function drawCosts() {
