@@ -144,6 +144,7 @@ class Tally(Watcher):
                 total.decode_s += one.decode_s
         self.now = replace(
             self.now,
+            state="watching",
             pieces=_joined(self.now.pieces, Piece(self._text.finish(), False)),
             answer_ms=answer.decoding.answer_s * 1e3,
             stages_ms=tuple((name, s * 1e3) for name, s in answer.stages.items()),
