@@ -78,6 +78,10 @@ class Machine:
         return next((b for b in known_boards() if mine & set(b.modules)), None)
 
     @property
+    def is_jetson(self) -> bool:
+        return self.l4t is not None or self.board is not None
+
+    @property
     def l4t(self) -> str | None:
         """The release of NVIDIA's Linux for Tegra, such as 36.4.7."""
         found = _L4T.search(self.text("/etc/nv_tegra_release") or "")
