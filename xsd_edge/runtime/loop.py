@@ -30,6 +30,7 @@ class Round(NamedTuple):
     # What chose the n tokens. Views, good until the next round.
     logits: NDArray[np.float32]  # [n, V]
     hidden: NDArray[np.float32]  # [n, D]
+    ended: float = 0.0  # when the judge was done, on perf_counter's clock
 
 
 class Prefilled(NamedTuple):
@@ -110,6 +111,7 @@ def generate(
             ended - judging,
             scored.logits[: len(said)],
             scored.states[: len(said)],
+            ended,
         )
         if said[-1] in ends or emitted == limits.max_tokens or decoder.room == 0:
             return
