@@ -64,6 +64,20 @@ class DrafterSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlySpec:
+    """The early drafter: an encoder over event tokens and the previous answer, and a decoder."""
+
+    trained: str
+    width: int
+    heads: int
+    encoder_layers: int
+    layers: int  # of the decoder
+    intermediate: int
+    previous: int  # tokens of the previous answer that are read
+    context: int  # question and answer
+
+
+@dataclass(frozen=True, slots=True)
 class TargetTraining:
     """Steps and rates of the target's three phases."""
 
@@ -96,6 +110,18 @@ class DrafterTraining:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlyTraining:
+    """Streams that the early drafter learns from, and its steps."""
+
+    streams: int  # answered by the target
+    clips: int  # of each stream
+    invented: int  # further streams, answered by the ground truth
+    steps: int
+    batch: int
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """One model pair: everything that `train` and `export` need to make its bundle."""
 
@@ -106,6 +132,8 @@ class Recipe:
     target_training: TargetTraining
     drafter_training: DrafterTraining
     folder: Path  # where the file lies: its own paths start here
+    early: EarlySpec | None = None  # a pair without one repeats its last answer as an early draft
+    early_training: EarlyTraining | None = None
 
     @classmethod
     def load(cls, path: Path) -> Recipe:

@@ -49,6 +49,17 @@ def train_drafter_command(
     _train(train_drafter, pair, folder, resume)
 
 
+@train.command("early")
+def train_early_command(
+    recipe: RecipeOption = "demo", folder: FolderOption = None, resume: ResumeOption = False
+) -> None:
+    """Teach the early drafter on streams that the trained target answers (build host)."""
+    pair = find_recipe(recipe)
+    with needs("export", "xsd-edge train"):
+        from xsd_edge.training.early import train_early_drafter
+    _train(train_early_drafter, pair, folder, resume)
+
+
 def _train(stage: Callable[..., Path], pair: Recipe, folder: Path | None, resume: bool) -> None:
     with console.progress() as report:
         written = stage(pair, folder or Path("runs") / pair.name, resume, report, cache_folder())

@@ -8,7 +8,7 @@ draft vocabulary.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -61,8 +61,8 @@ class EncoderBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (_split(part, self.heads) for part in self.qkv(self.norm1(x)).chunk(3, -1))
-        x = x + self.out(_merge(F.scaled_dot_product_attention(q, k, v)))
+        q, k, v = (split_heads(part, self.heads) for part in self.qkv(self.norm1(x)).chunk(3, -1))
+        x = x + self.out(merge_heads(F.scaled_dot_product_attention(q, k, v)))
         return x + self.mlp(self.norm2(x))
 
 
@@ -101,7 +101,9 @@ class EventMemory(nn.Module):
         self.value = nn.Linear(target_width, spec.head_width, bias=False)
 
     def forward(self, aligned: Tensor) -> tuple[Tensor, Tensor]:
-        return _split(self.key(aligned), self.heads), _split(self.value(aligned), self.heads)
+        return split_heads(self.key(aligned), self.heads), split_heads(
+            self.value(aligned), self.heads
+        )
 
 
 class DraftStep(NamedTuple):
@@ -168,21 +170,50 @@ class DraftHead(nn.Module):
         memory_values: Tensor,
     ) -> DraftStep:
         x = self.from_embedding(embedding) + self.from_hidden(hidden) + self.from_feature(feature)
-        q, k, v = (_split(part, self.heads) for part in self.qkv(self.norm1(x)).chunk(3, -1))
         cos, sin = self.cos[position], self.sin[position]  # type: ignore[index]  # registered buffers
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        keys = torch.cat([past_keys.transpose(1, 2), k], 2)
-        values = torch.cat([past_values.transpose(1, 2), v], 2)
-        x = x + self.out(_merge(F.scaled_dot_product_attention(q, keys, values, mask)))
-        asked = _split(self.query(self.norm2(x)), self.heads)
-        x = x + self.gather(
-            _merge(F.scaled_dot_product_attention(asked, memory_keys, memory_values))
-        )
-        gate, up = self.gate_up(self.norm3(x)).chunk(2, -1)
-        x = x + self.down(F.silu(gate) * up)
+        memory = (memory_keys, memory_values)
+        x, keys, values = decoder_layer(self, x, (cos, sin), (past_keys, past_values), mask, memory)
         feature = self.norm4(x)
         logits = self.vocabulary(feature)
-        return DraftStep(logits, feature, k.transpose(1, 2), v.transpose(1, 2))
+        return DraftStep(logits, feature, keys, values)
+
+
+class LayerParts(Protocol):
+    """The parameters of one Llama-style layer with cross-attention."""
+
+    heads: int
+    norm1: RmsNorm
+    qkv: nn.Linear
+    out: nn.Linear
+    norm2: RmsNorm
+    query: nn.Linear
+    gather: nn.Linear
+    norm3: RmsNorm
+    gate_up: nn.Linear
+    down: nn.Linear
+
+
+Pair = tuple[Tensor, Tensor]
+
+
+def decoder_layer(
+    parts: LayerParts, x: Tensor, rotation: Pair, past: Pair, mask: Tensor, memory: Pair
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Self-attention behind a past, attention to a memory, gated MLP; all pre-norm, all residual.
+
+    x [B, m, d], past keys and values [B, S, heads, dh], memory keys and values [B, heads, E, dh];
+    returns x and the rows' own keys and values [B, m, heads, dh].
+    """
+    q, k, v = (split_heads(part, parts.heads) for part in parts.qkv(parts.norm1(x)).chunk(3, -1))
+    q, k = rotate(q, *rotation), rotate(k, *rotation)
+    keys = torch.cat([past[0].transpose(1, 2), k], 2)
+    values = torch.cat([past[1].transpose(1, 2), v], 2)
+    x = x + parts.out(merge_heads(F.scaled_dot_product_attention(q, keys, values, mask)))
+    asked = split_heads(parts.query(parts.norm2(x)), parts.heads)
+    x = x + parts.gather(merge_heads(F.scaled_dot_product_attention(asked, *memory)))
+    gate, up = parts.gate_up(parts.norm3(x)).chunk(2, -1)
+    x = x + parts.down(F.silu(gate) * up)
+    return x, k.transpose(1, 2), v.transpose(1, 2)
 
 
 class AcceptancePredictor(nn.Module):
@@ -227,11 +258,11 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos + torch.cat([-second, first], -1) * sin
 
 
-def _split(x: Tensor, heads: int) -> Tensor:  # [B, n, heads * dh] -> [B, heads, n, dh]
+def split_heads(x: Tensor, heads: int) -> Tensor:  # [B, n, heads * dh] -> [B, heads, n, dh]
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
-def _merge(x: Tensor) -> Tensor:  # [B, heads, n, dh] -> [B, n, heads * dh]
+def merge_heads(x: Tensor) -> Tensor:  # [B, heads, n, dh] -> [B, n, heads * dh]
     return x.transpose(1, 2).flatten(2)
 
 

@@ -14,6 +14,8 @@ from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.events.representation import count_bins
 from xsd_edge.runtime.decoder import EXACT_ROWS, LOGIT_ROWS, Decoder
 from xsd_edge.runtime.drafter import DraftHead, EventMemory
+from xsd_edge.runtime.early import EarlyDrafter, Repeat
+from xsd_edge.runtime.early_head import EarlyEngines, EarlyHead
 from xsd_edge.runtime.engine import DEFAULT_OPTIONS, EngineOptions, Opener, allocate, open_engine
 from xsd_edge.runtime.loop import Prefilled
 from xsd_edge.runtime.stages import Stages
@@ -61,6 +63,21 @@ class Session:
             embedding,
             vocabulary.astype(np.int64),
         )
+        self.early: EarlyDrafter = Repeat()
+        if manifest.drafter.early_context:
+            engines = EarlyEngines(
+                opener(bundle, "early_memory", small),
+                opener(bundle, "early_head", small),
+                bundle.part("early_memory").inputs,
+                bundle.part("early_memory").outputs,
+            )
+            self.early = EarlyHead(
+                engines,
+                manifest.drafter.early_context,
+                embedding,
+                vocabulary.astype(np.int64),
+                manifest.target.end_tokens,
+            )
         self.decoder = Decoder(
             opener(bundle, "target", options), manifest.target, embedding, EXACT_ROWS
         )
@@ -123,7 +140,7 @@ class Session:
         """
         self.decoder.trim(self._question_start)
         with self.stages.time("question"):
-            ids = self.tokenizer.encode(self._after.replace("{question}", question)).ids
+            ids = self.question_tokens(question)
             held, decoder = self._held, self.decoder
             room = decoder.room - len(held) - len(ids) - 1
             proposal = Proposal(tuple(draft[: max(0, min(room, MOST_DRAFTED))]))
@@ -135,6 +152,10 @@ class Session:
         self._held = held[:0]
         known = min(len(hidden), asked + drafted)
         return Prefilled(logits, hidden[-known:], tuple(ids[-(known - drafted) :]), proposal)
+
+    def question_tokens(self, question: str) -> list[int]:
+        """What the target reads of a question, the prompt's words around it included."""
+        return self.tokenizer.encode(self._after.replace("{question}", question)).ids
 
     def rewind(self) -> None:
         """Back to the end of the last question, to answer it once more."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from xsd_edge.runtime.answer import Decoding
 from xsd_edge.runtime.costs import Costs, keep_costs, kept_costs, measure_costs, this_machine
 from xsd_edge.runtime.drafter import Drafter, EventMemory
-from xsd_edge.runtime.early import Cut, EarlyPlanner, Repeat
+from xsd_edge.runtime.early import Cut, EarlyPlanner
 from xsd_edge.runtime.lookup import Lookup
 from xsd_edge.runtime.planner import FixedLength, Planned
 from xsd_edge.runtime.session import Session
@@ -23,7 +23,7 @@ class Speculation:
         self._memory: EventMemory | None = None
         self._drafts: dict[str, Cut] = {}  # by question, of the clip that is ending
         self._last: dict[str, tuple[int, ...]] = {}  # answers by question
-        self._lookup, self._repeat = Lookup(), Repeat()
+        self._lookup = Lookup()
         self._planner: EarlyPlanner | None = None
         self.costs: Costs | None = None  # measured only where something is chosen by them
         self._drafter: Drafter
@@ -44,7 +44,8 @@ class Speculation:
             return
         for question in questions:
             previous = self._last.get(question, ())
-            draft = self._repeat.propose((), previous, memory)
+            asked = self._session.question_tokens(question)
+            draft = self._session.early.propose(asked, previous, memory)
             self._drafts[question] = self._planner.cut(draft.up_to(most - 1), self._planned.speed)
 
     def early(self, question: str) -> tuple[int, ...]:

@@ -117,8 +117,8 @@ class Scene:
         things: list[Thing] = []
         shapes = [SHAPES[i] for i in rng.permutation(len(SHAPES))]
         while len(things) < count:
-            thing = _draw_thing(rng, shapes[len(things)])
-            if all(_apart(thing, other) for other in things):
+            thing = draw_thing(rng, shapes[len(things)])
+            if all(apart(thing, other) for other in things):
                 things.append(thing)
             elif rng.random() < 0.02:  # a crowded scene: keep what fits
                 break
@@ -203,7 +203,7 @@ def frame_phases() -> NDArray[np.float64]:
     return np.arange(1, FRAMES + 1) / FRAMES
 
 
-def _draw_thing(rng: np.random.Generator, shape: str) -> Thing:
+def draw_thing(rng: np.random.Generator, shape: str) -> Thing:
     colour = str(rng.choice(list(COLOURS)))
     size = str(rng.choice(list(SIZES)))
     moves = rng.random() < 0.65
@@ -217,7 +217,7 @@ def _draw_thing(rng: np.random.Generator, shape: str) -> Thing:
     return Thing(shape, colour, size, float(x), float(y), direction, speed)
 
 
-def _apart(a: Thing, b: Thing) -> bool:
+def apart(a: Thing, b: Thing) -> bool:
     """Do two things keep clear of each other all through the clip?"""
     room = SIZES[a.size] + SIZES[b.size] + 1
     return all(

@@ -1,0 +1,82 @@
+"""Streams: deterministic, evolving, in sight, and held-out ones share no scene with training."""
+
+from __future__ import annotations
+
+from itertools import combinations, pairwise
+
+import numpy as np
+import pytest
+
+from xsd_edge.training.scenes import HELD_OUT, SIDE, SIZES, Thing, apart
+from xsd_edge.training.streams import StreamClip, stream
+
+pytestmark = pytest.mark.host
+STREAMS = [list(stream(seed, 10)) for seed in range(40)]
+
+
+def test_a_stream_is_its_seed() -> None:
+    again = list(stream(7, 10))
+    assert again == STREAMS[7]
+    np.testing.assert_array_equal(again[3].events().t, STREAMS[7][3].events().t)
+    assert list(stream(7, 4)) == again[:4]
+
+
+def test_what_stays_begins_where_it_was() -> None:
+    persisting, jumped = 0, 0
+    for clip in (clip for clips in STREAMS for clip in clips[1:]):
+        assert clip.before is not None
+        was = {t.name: t for t in clip.before.things}
+        for thing in clip.scene.things:
+            if thing.name in was:
+                persisting += 1
+                jumped += was[thing.name].centre(1.0) != (thing.x, thing.y)
+    # One that left may be followed by another of the same name.
+    assert persisting > 300
+    assert jumped < 0.02 * persisting
+
+
+def test_things_stay_in_sight_and_apart() -> None:
+    for clip in (clip for clips in STREAMS for clip in clips):
+        assert 1 <= len(clip.scene.things) <= 3
+        assert len({t.shape for t in clip.scene.things}) == len(clip.scene.things)
+        for thing in clip.scene.things:
+            for phase in (0.0, 0.5, 1.0):
+                assert all(
+                    SIZES[thing.size] - 1e-6 <= v <= SIDE - SIZES[thing.size] + 1e-6
+                    for v in thing.centre(phase)
+                )
+        assert all(apart(a, b) for a, b in combinations(clip.scene.things, 2))
+
+
+def test_everything_that_may_happen_does() -> None:
+    shapes = [
+        ({t.shape for t in a.scene.things}, {t.shape for t in b.scene.things})
+        for clips in STREAMS
+        for a, b in pairwise(clips)
+    ]
+    assert 0.1 < np.mean([bool(after - before) for before, after in shapes]) < 0.5
+    assert 0.1 < np.mean([bool(before - after) for before, after in shapes]) < 0.5
+    captions = [
+        (a.scene.caption(), b.scene.caption()) for clips in STREAMS for a, b in pairwise(clips)
+    ]
+    # The last answer alone does not tell the next.
+    assert 0.1 < np.mean([a == b for a, b in captions]) < 0.5
+    assert len({a for a, _ in captions}) > 0.5 * len(captions)
+
+
+def new_and_still(clip: StreamClip) -> list[Thing]:
+    known = {t.shape for t in clip.before.things} if clip.before else set()
+    return [t for t in clip.scene.still if t.shape not in known]
+
+
+def test_a_thing_that_comes_is_seen_by_the_event_camera() -> None:
+    clip = next(c for clips in STREAMS for c in clips[1:] if new_and_still(c))
+    (thing, *_) = new_and_still(clip)
+    events, reach = clip.events(), SIZES[thing.size]
+    near = (abs(events.x - thing.x) < reach) & (abs(events.y - thing.y) < reach)
+    assert (near & (events.t < 100_000)).sum() > 20
+
+
+def test_held_out_streams_share_no_scene_with_training() -> None:
+    assert all(clip.scene.seed < HELD_OUT for clips in STREAMS for clip in clips)
+    assert all(clip.scene.seed >= HELD_OUT for clip in stream(HELD_OUT + 3, 10))

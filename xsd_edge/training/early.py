@@ -1,0 +1,279 @@
+"""Trains the early drafter on streams: the previous answer and this clip's events in, this clip's
+answer out.
+
+Both answers are the target's own where the target has been asked (`answered`), since its mistakes
+are what is to be drafted too. Further streams carry the ground truth (`invented`): they cost no
+target and teach what events say about motion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from xsd_edge.errors import TrainingError
+from xsd_edge.events.packet import Geometry
+from xsd_edge.events.representation import count_bins
+from xsd_edge.export.pair import load_drafter
+from xsd_edge.export.target import export_target
+from xsd_edge.models.drafter import MASKED, Drafter
+from xsd_edge.models.early import Early
+from xsd_edge.models.trained import CONTEXT, target_info, trained_target
+from xsd_edge.recipe import Recipe
+from xsd_edge.training import scenes
+from xsd_edge.training.distill import Collector
+from xsd_edge.training.loop import Phase, save_atomically
+from xsd_edge.training.streams import StreamClip, stream
+
+# Questions that every scene answers, so that a stream can ask them about each clip.
+KINDS = ("moves", "still", "count", "count_moving")
+FORGOTTEN = 0.1  # share of examples without a previous answer: a stream's first clip has none
+TARGETS_OWN = 0.5  # share of a batch that the target answered itself
+SEED = 3  # of torch's generator
+ANSWERED_FROM = 60_000_000  # first stream seed that the target answers
+INVENTED_FROM = 70_000_000
+Report = Callable[[str, int, int, dict[str, float]], None]
+
+
+def foreseen_counts(clip: StreamClip, recipe: Recipe) -> NDArray[np.float32]:
+    """The event encoder's input when early drafts are made: the last frame's slice is still to
+    come. [2 * bins, side, side]
+    """
+    spec, frames = recipe.drafter, recipe.target.frames
+    seen = clip.events().between(0, scenes.CLIP_US * (frames - 1) // frames)
+    side = Geometry(scenes.SIDE, scenes.SIDE)
+    return count_bins(seen, side, 0, scenes.CLIP_US, spec.event_bins, spec.event_side)
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyExample:
+    """One answer in a stream; `clip` indexes the event counts."""
+
+    clip: int
+    question: tuple[int, ...]
+    previous: tuple[int, ...]  # the last clip's answer to the same question, end token included
+    answer: tuple[int, ...]  # end token included
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyExamples:
+    """Examples and the event counts [clips, 2 * bins, side, side] that they are about."""
+
+    counts: NDArray[np.float16]
+    examples: list[EarlyExample]
+
+    def save(self, path: Path) -> None:
+        """Atomically, as flat arrays without objects."""
+        texts = [t for e in self.examples for t in (e.question, e.previous, e.answer)]
+        flat = {
+            "counts": self.counts,
+            "clip": np.array([e.clip for e in self.examples]),
+            "lengths": np.array([len(t) for t in texts]),
+            "tokens": np.array([token for text in texts for token in text], np.int32),
+        }
+        partial = path.with_suffix(".partial.npz")
+        np.savez(partial, **flat)  # type: ignore[arg-type]  # numpy's stub has no ** form
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> EarlyExamples:
+        flat = np.load(path, allow_pickle=False)
+        ends = np.cumsum(flat["lengths"])[:-1]
+        texts = [tuple(int(t) for t in part) for part in np.split(flat["tokens"], ends)]
+        triples = zip(texts[0::3], texts[1::3], texts[2::3], strict=True)
+        made = [
+            EarlyExample(int(clip), *triple)
+            for clip, triple in zip(flat["clip"], triples, strict=True)
+        ]
+        return cls(flat["counts"], made)
+
+
+Answers = Callable[[StreamClip, Sequence[scenes.QuestionAnswer]], list[tuple[int, ...]]]
+
+
+def targets_answers(collector: Collector) -> Answers:
+    """What the exported target says."""
+
+    def answers(clip: StreamClip, asked: Sequence[scenes.QuestionAnswer]) -> list[tuple[int, ...]]:
+        collector.look(clip.scene)
+        found = (collector.answer(exchange, clip=0) for exchange in asked)
+        return [tuple(int(t) for t in e.tokens[e.question_rows :]) for e in found]
+
+    return answers
+
+
+def true_answers(words: Tokenizer, end: int) -> Answers:
+    """What is so."""
+
+    def answers(clip: StreamClip, asked: Sequence[scenes.QuestionAnswer]) -> list[tuple[int, ...]]:
+        return [(*words.encode(f" {exchange.answer}").ids, end) for exchange in asked]
+
+    return answers
+
+
+def gather(
+    seeds: range,
+    clips: int,
+    recipe: Recipe,
+    words: Tokenizer,
+    answers: Answers,
+    report: Callable[[int], None],
+) -> EarlyExamples:
+    """The caption and one other question about each clip of the streams of `seeds`, in order."""
+    after = recipe.target.prompt.split("<video>")[1]
+    counts: list[NDArray[np.float16]] = []
+    examples: list[EarlyExample] = []
+    for number, seed in enumerate(seeds):
+        kinds = ("describe", KINDS[seed % len(KINDS)])
+        previous: list[tuple[int, ...]] = [(), ()]
+        for clip in stream(seed, clips):
+            by_kind = {exchange.kind: exchange for exchange in clip.scene.exchanges()}
+            asked = [by_kind[kind] for kind in kinds]
+            said = answers(clip, asked)
+            for exchange, before, answer in zip(asked, previous, said, strict=True):
+                question = tuple(words.encode(after.format(question=exchange.question)).ids)
+                examples.append(EarlyExample(len(counts), question, before, answer))
+            counts.append(foreseen_counts(clip, recipe).astype(np.float16))
+            previous = said
+        report(number + 1)
+    return EarlyExamples(np.stack(counts), examples)
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyBatch:
+    """B answers of up to L rows."""
+
+    counts: Tensor  # [B, 2 * bins, side, side]
+    previous: Tensor  # [B, P] token ids
+    known: Tensor  # [B, P, 1] float, 0 behind the previous answer
+    tokens: Tensor  # [B, L] question and answer
+    wanted: Tensor  # [B, L] index into the draft vocabulary of what follows, -1 where not drafted
+
+
+def early_batches(
+    sources: Sequence[EarlyExamples], recipe: Recipe, vocabulary: NDArray[np.int32], size: int
+) -> Iterator[EarlyBatch]:
+    """Endless batches; the first source (the target's own) makes up `TARGETS_OWN` of each."""
+    assert recipe.early is not None
+    rng = np.random.default_rng(8)
+    words = recipe.early.previous
+    index = np.full(int(vocabulary.max()) + 1, -1, np.int64)
+    index[vocabulary] = np.arange(len(vocabulary))
+    while True:
+        picked: list[tuple[EarlyExamples, EarlyExample]] = []
+        for _ in range(size):
+            source = sources[0 if rng.random() < TARGETS_OWN else -1]
+            picked.append((source, source.examples[int(rng.integers(len(source.examples)))]))
+        longest = max(len(e.question) + len(e.answer) for _, e in picked) - 1
+        tokens = np.zeros((size, longest), np.int64)
+        wanted = np.full((size, longest), -1, np.int64)
+        previous = np.zeros((size, words), np.int64)
+        known = np.zeros((size, words, 1), np.float32)
+        for row, (_, example) in enumerate(picked):
+            text = (*example.question, *example.answer)
+            tokens[row, : len(text) - 1] = text[:-1]
+            start = len(example.question) - 1
+            spots = np.minimum(example.answer, len(index) - 1)
+            wanted[row, start : len(text) - 1] = np.where(spots == example.answer, index[spots], -1)
+            if rng.random() >= FORGOTTEN:
+                before = example.previous[:words]
+                previous[row, : len(before)] = before
+                known[row, : len(before)] = 1
+        counts = np.stack([source.counts[e.clip] for source, e in picked]).astype(np.float32)
+        arrays = (torch.from_numpy(a) for a in (counts, previous, known, tokens, wanted))
+        yield EarlyBatch(*arrays)
+
+
+def train_early(
+    early: Early,
+    drafter: Drafter,
+    batches: Iterator[EarlyBatch],
+    table: Tensor,
+    recipe: Recipe,
+    phase: Phase,
+) -> None:
+    """Next-token cross-entropy behind the question; encoder and alignment stay the drafter's."""
+    spec = recipe.early_training
+    assert spec is not None
+
+    def loss_of(batch: EarlyBatch) -> tuple[Tensor, dict[str, float]]:
+        with torch.no_grad():
+            aligned = drafter.alignment(drafter.encoder(batch.counts))
+        with torch.autocast("cpu", torch.bfloat16):
+            memory = early.memory(aligned, table[batch.previous] * batch.known)
+            logits = teacher_forced(early, table[batch.tokens], memory).float()
+        at = batch.wanted >= 0
+        right = (logits.argmax(-1) == batch.wanted)[at].float().mean().item()
+        return F.cross_entropy(logits[at], batch.wanted[at]), {"right": right}
+
+    groups = [{"params": list(early.parameters()), "lr": spec.rate}]
+    phase.run(groups, spec.steps, batches, loss_of)
+
+
+def teacher_forced(early: Early, embedding: Tensor, memory: tuple[Tensor, Tensor]) -> Tensor:
+    """Logits of all rows at once. [B, L, D] -> [B, L, V]"""
+    batch, length = embedding.shape[:2]
+    rows = torch.arange(length)
+    mask = torch.where(rows[None] <= rows[:, None], 0.0, MASKED)
+    heads, width = memory[0].shape[1], memory[0].shape[3]
+    none = embedding.new_zeros(batch, 0, heads, width)
+    logits: Tensor = early.head(embedding, rows, none, none, mask, *memory).logits
+    return logits
+
+
+def train_early_drafter(
+    recipe: Recipe, folder: Path, resume: bool, report: Report, cache: Path
+) -> Path:
+    """Ask the exported target about streams, invent further ones, then train memory and head.
+
+    Raises:
+        TrainingError: the recipe has no early drafter, or target or drafter are not trained yet.
+    """
+    if recipe.early is None or recipe.early_training is None:
+        raise TrainingError(f"recipe {recipe.name} has no [early] and [early_training] tables")
+    torch.manual_seed(SEED)
+    model, words, tokenizer_json = trained_target(recipe, cache)
+    width = model.config.get_text_config().hidden_size
+    drafter, vocabulary = load_drafter(recipe, recipe.folder / recipe.drafter.trained, width)
+    spec, end = recipe.early_training, target_info(recipe, model).end_tokens[0]
+
+    def kept(name: str, first: int, count: int, make: Callable[[], Answers]) -> EarlyExamples:
+        path = folder / f"{name}.npz"
+        if not (resume and path.is_file()):
+            folder.mkdir(parents=True, exist_ok=True)
+            seeds = range(first, first + count)
+            gather(
+                seeds, spec.clips, recipe, words, make(), lambda n: report(name, n, count, {})
+            ).save(path)
+        return EarlyExamples.load(path)
+
+    def asking() -> Answers:
+        graph = export_target(model, tokenizer_json, folder / "target", context=CONTEXT).graph
+        info = target_info(recipe, model)
+        return targets_answers(Collector(model, graph, info, words, recipe))
+
+    sources = [
+        kept("answered", ANSWERED_FROM, spec.streams, asking),
+        kept("invented", INVENTED_FROM, spec.invented, lambda: true_answers(words, end)),
+    ]
+    early = Early(recipe.early, recipe.drafter, width, len(vocabulary))
+    table = model.model.language_model.get_input_embeddings().weight.detach().float()
+    level = table.std()
+    with torch.no_grad():  # embeddings enter at unit size
+        early.memory.from_words.weight /= level
+        early.head.from_embedding.weight /= level
+    batches = early_batches(sources, recipe, vocabulary, spec.batch)
+    phase = Phase("early", folder, {"early": early}, resume, report)
+    train_early(early, drafter, batches, table, recipe, phase)
+    written = recipe.folder / recipe.early.trained
+    tensors = {k: v.detach().to(torch.float16) for k, v in early.state_dict().items()}
+    save_atomically(tensors, written)
+    return written
