@@ -99,23 +99,20 @@ class Session:
     def add_frame(self, frame: NDArray[np.uint8], hold: bool = False) -> None:
         """See one RGB frame [H, W, 3]: vision tower, projector, and its tokens into the cache.
 
-        A frame that is held (the clip's last) waits for the question and shares its pass.
+        Frames that are held (the clip's last) wait for the next frame or question to share its
+        pass.
         """
-        self._enter_held()
         with self.stages.time("preprocess"):
             image = pixels(frame, self.manifest.clip)
         with self.stages.time("vision"):
             self._vision.run({"pixels": image}, self._visual)
-        self._held = self._visual["visual"][0]
-        if not hold:
-            self._enter_held()
-
-    def _enter_held(self) -> None:
-        if len(self._held):
-            with self.stages.time("prefill"):
-                self.decoder.prefill(self._held)
-            self._held = self._held[:0]
-            self._question_start = self.decoder.offset
+        self._held = np.concatenate([self._held, self._visual["visual"][0]])
+        if hold:
+            return
+        with self.stages.time("prefill"):
+            self.decoder.prefill(self._held)
+        self._held = self._held[:0]
+        self._question_start = self.decoder.offset
 
     def read_events(
         self, events: EventPacket, geometry: Geometry, t0_us: int, t1_us: int

@@ -31,7 +31,7 @@ class Speculation:
             length = min(gamma, session.manifest.drafter.gamma_max)
             self._drafter = FixedLength(session.draft_head, length)
             return
-        costs = self.costs = _costs(session)
+        costs = self.costs = machine_costs(session)
         self._planner = EarlyPlanner(costs)
         head, predictor = session.draft_head, session.predictor
         self._drafter = self._planned = Planned(head, self._lookup, predictor, costs)
@@ -67,13 +67,17 @@ class Speculation:
             self._planner.learn(self._drafts.get(question, Cut()), decoding.early_accepted)
 
 
-def _costs(session: Session) -> Costs:
+def machine_costs(session: Session) -> Costs:
     """This machine's costs on this bundle: kept from an earlier run, or measured now."""
     folder, machine = session.folder, this_machine(session.engines)
     costs = kept_costs(folder, machine)
     if costs is None:
-        session.draft_head.begin(session.silence())
-        gamma_max = session.manifest.drafter.gamma_max
-        costs = measure_costs(session.decoder, session.draft_head, gamma_max)
+        costs = measured_costs(session)
         keep_costs(folder, machine, costs)
     return costs
+
+
+def measured_costs(session: Session) -> Costs:
+    """What drafting and verifying cost now, where the session's cache stands."""
+    session.draft_head.begin(session.silence())
+    return measure_costs(session.decoder, session.draft_head, session.manifest.drafter.gamma_max)
