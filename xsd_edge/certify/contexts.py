@@ -1,0 +1,57 @@
+"""Chooses the contexts whose next tokens are drawn: real ones, where the target is not sure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from xsd_edge.certify.greedy import Hint
+from xsd_edge.certify.replay import Context
+from xsd_edge.certify.ways import Way
+from xsd_edge.runtime.sampling import Sampling
+
+SURE = 0.95  # a more likely token leaves nothing to be drawn
+Turns: TypeAlias = Sequence[tuple[Way, Sampling]]
+# Drafter and sampling of the contexts, in turn. Without truncation everything is possible, so only
+# one token is drafted there: each further one would need passes without end.
+TURNS: Turns = (
+    (Way("draft head", 1), Sampling(1.0)),
+    (Way("draft head", 2), Sampling(1.0, top_p=0.8)),
+    (Way("draft head", 3), Sampling(1.3, top_k=8)),
+    (Way("garbage", 2), Sampling(0.8, top_k=16)),
+    (Way("draft head", 1), Sampling(1.0, top_p=0.6)),
+    (Way("lookup", 2), Sampling(1.0, top_p=0.9)),
+)
+SMALL = Sampling(1.5, top_k=3)  # whole answers: few enough to count
+SMALL_WAYS = (Way("draft head", 3), Way("early draft", 2))
+
+
+def next_tokens(hints: Sequence[Hint], count: int, turns: Turns = TURNS) -> list[Context]:
+    """`count` contexts inside plain answers, each of another prompt, evenly from the least certain
+    to those that are almost sure; sure ones only where there are no others.
+    """
+    least = [(float(h.surest[1:].min()), n) for n, h in enumerate(hints) if len(h.surest) > 1]
+    unsure = sorted(pair for pair in least if pair[0] < SURE)
+    chosen = sorted(least)[:count] if len(unsure) <= count else _evenly(unsure, count)
+    numbers = sorted(n for _, n in chosen)  # clip by clip
+    found: list[Context] = []
+    for turn, number in enumerate(numbers):
+        hint, (way, sampling) = hints[number], turns[turn % len(turns)]
+        prefix = hint.tokens[: 1 + int(np.argmin(hint.surest[1:]))]
+        found.append(Context(hint.prompt, prefix, hint.tokens, hint.likely, way, sampling))
+    return found
+
+
+def small_answers(hints: Sequence[Hint], count: int) -> list[Context]:
+    """`count` prompts whose first tokens are the least certain."""
+    order = sorted(range(len(hints)), key=lambda n: float(hints[n].surest[:3].mean()))
+    return [
+        Context(h.prompt, (), h.tokens, h.likely, SMALL_WAYS[turn % len(SMALL_WAYS)], SMALL)
+        for turn, h in enumerate(hints[n] for n in sorted(order[:count]))
+    ]
+
+
+def _evenly(pairs: list[tuple[float, int]], count: int) -> list[tuple[float, int]]:
+    return [pairs[round(at)] for at in np.linspace(0, len(pairs) - 1, count)]
