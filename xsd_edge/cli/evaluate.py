@@ -21,6 +21,9 @@ def evaluate(
         ),
     ],
     gamma: Annotated[int, typer.Option(metavar="N", min=1, help="Draft length.")] = 5,
+    streams: Annotated[
+        bool, typer.Option("--streams", help="Take each seed as a stream of ten clips, too.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Measure answers, acceptance and the predictor on scenes, through the real runtime."""
@@ -30,6 +33,10 @@ def evaluate(
     seeds = quality.parse_scenes(scenes)
     with console.progress() as report:
         found = quality.evaluate(Bundle(bundle), seeds, gamma, report).fields()
+        if streams:
+            from xsd_edge.training.stream_quality import evaluate_streams
+
+            found |= evaluate_streams(Bundle(bundle), seeds, report)
     if as_json:
         console.data_json({"bundle": str(bundle), **found}, indent=2)
         return

@@ -1,0 +1,110 @@
+"""How much of an answer the early drafter knows before the target has seen the clip's end, on
+streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xsd_edge.bundle import Bundle
+from xsd_edge.events.packet import Geometry
+from xsd_edge.runtime.drafter import EventMemory
+from xsd_edge.runtime.loop import Limits, generate
+from xsd_edge.runtime.sampling import Sampling
+from xsd_edge.runtime.session import Session
+from xsd_edge.runtime.verifier import GreedyVerifier
+from xsd_edge.training.scenes import CLIP_US, DESCRIBE, FRAMES, SIDE
+from xsd_edge.training.streams import StreamClip, stream
+
+LIMITS = Limits(max_tokens=64, exact=True)
+CLIPS = 10  # of each stream
+FLIPS = 20_000  # of signs, in the paired test
+
+Report = Callable[[str, int, int, dict[str, float]], None]
+
+
+class StreamQuality(NamedTuple):
+    """Means over the clips that have a clip before them."""
+
+    early_prefix: float  # share of the answer's tokens that the early draft begins with
+    early_prefix_without_events: float  # the same for the previous answer, said again
+    p: float  # that events add nothing: one-sided paired test over streams
+    clips: int
+
+
+def evaluate_streams(bundle: Bundle, seeds: Sequence[int], report: Report) -> dict[str, float]:
+    """The figures of `xsd-edge evaluate --streams`, rounded.
+
+    Raises:
+        BundleError: the bundle is missing or damaged.
+    """
+    count = len(seeds)
+    found = stream_quality(
+        Session(bundle), seeds, CLIPS, lambda done: report("streams", done, count, {})
+    )
+    return {
+        "early_prefix": round(found.early_prefix, 4),
+        "early_prefix_without_events": round(found.early_prefix_without_events, 4),
+        "early_gain_p": round(found.p, 6),
+        "early_clips": found.clips,
+    }
+
+
+def stream_quality(
+    session: Session, seeds: Sequence[int], clips: int, report: Callable[[int], None]
+) -> StreamQuality:
+    """Ask for each clip's caption; the draft is made without the last frame's slice."""
+    drafted: list[list[float]] = []
+    repeated: list[list[float]] = []
+    for number, seed in enumerate(seeds, 1):
+        previous: tuple[int, ...] = ()
+        drafted.append([])
+        repeated.append([])
+        for clip in stream(seed, clips):
+            memory = watch(session, clip)
+            question = session.question_tokens(DESCRIBE)
+            draft = session.early.propose(question, previous, memory).tokens
+            answer = plain_answer(session)
+            if previous:
+                drafted[-1].append(_prefix(draft, answer))
+                repeated[-1].append(_prefix(previous, answer))
+            previous = answer
+        report(number)
+    gains = np.array([np.mean(a) - np.mean(b) for a, b in zip(drafted, repeated, strict=True)])
+    return StreamQuality(
+        float(np.mean([x for row in drafted for x in row])),
+        float(np.mean([x for row in repeated for x in row])),
+        sign_flip_p(gains),
+        sum(map(len, drafted)),
+    )
+
+
+def watch(session: Session, clip: StreamClip) -> EventMemory:
+    """All frames, and the events as they stand before the last frame's slice."""
+    session.begin_clip()
+    for frame in clip.scene.frames():
+        session.add_frame(frame)
+    events = clip.events().between(0, CLIP_US * (FRAMES - 1) // FRAMES)
+    return session.read_events(events, Geometry(SIDE, SIDE), 0, CLIP_US)
+
+
+def plain_answer(session: Session) -> tuple[int, ...]:
+    """The target's own greedy caption of the clip before it."""
+    start = session.ask(DESCRIBE)
+    rounds = generate(session.decoder, start, GreedyVerifier(), Sampling(), LIMITS)
+    return tuple(token for round_ in rounds for token in round_.tokens)
+
+
+def _prefix(draft: Sequence[int], answer: Sequence[int]) -> float:
+    equal = [a == b for a, b in zip(draft, answer, strict=False)]
+    return (equal.index(False) if False in equal else len(equal)) / len(answer)
+
+
+def sign_flip_p(gains: NDArray[np.float64]) -> float:
+    """One-sided p of the mean gain under random signs (Fisher's permutation test for pairs)."""
+    signs = np.random.default_rng(0).choice((-1.0, 1.0), (FLIPS, len(gains)))
+    return float(((signs * gains).mean(1) >= gains.mean()).sum() + 1) / (FLIPS + 1)
