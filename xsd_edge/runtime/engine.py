@@ -51,7 +51,7 @@ def open_engine(bundle: Bundle, part: str, options: EngineOptions = DEFAULT_OPTI
     """
     described = bundle.part(part)
     engine = _open(bundle, described, options)
-    if part == "draft_head" and described.sizes:
+    if "m" in described.sizes:
         from xsd_edge.runtime.fixed_head import FixedDraftHead
 
         return FixedDraftHead(engine, described)
