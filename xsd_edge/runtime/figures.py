@@ -156,8 +156,9 @@ class Tally(Watcher):
         self.now = replace(self.now, state="ended")
 
     def _price_of(self, gamma: int) -> float:
+        """In plain steps; noise while the costs were measured must not make it cheaper than one."""
         costs = self._scene.costs
-        return costs.round(min(gamma, len(costs.v) - 1)) if costs is not None else 0.0
+        return max(1.0, costs.round(min(gamma, len(costs.v) - 1))) if costs is not None else 0.0
 
     def _speedup(self) -> Speedup | None:
         spoken, plain = self._spoken, self._plain

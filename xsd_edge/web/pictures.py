@@ -14,7 +14,7 @@ from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.events.representation import NO_EVENT, latest_polarity
 
 # OFF blue, ON orange: told apart by everybody, on dark and on light. No event is transparent.
-PALETTE: Final = bytes((0x2A, 0x78, 0xD6, 0xEB, 0x68, 0x34, 0, 0, 0))
+PALETTE: Final = bytes((0x3D, 0x8B, 0xEF, 0xEB, 0x68, 0x34, 0, 0, 0))
 ALPHA: Final = bytes((255, 255, 0))
 WIDEST: Final = 480  # pixels of a frame on the page
 

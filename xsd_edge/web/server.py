@@ -128,7 +128,7 @@ class Files:
         from starlette.responses import Response
 
         name = FILES[request.url.path]
-        data = resources.files("xsd_edge.web").joinpath("static", name).read_bytes()
+        data = (resources.files("xsd_edge.web") / "static" / name).read_bytes()
         response = Response(data, media_type=TYPES[name.rpartition(".")[2]], headers=HEADERS)
         if "token" in request.query_params:
             value = self._access.cookie

@@ -31,7 +31,10 @@ function showState(state) {
 function showAnswer(now) {
   put("clip", now.question ? `clip ${now.clip}` : "");
   if (now.question) put("question", now.question);
-  const pieces = now.pieces.map((p) => element("span", p.text, p.drafted ? "drafted" : ""));
+  const pieces = now.pieces.flatMap(({ text, drafted }) => {
+    const words = text.trimStart(); // the space before them is nobody's
+    return [text.slice(0, text.length - words.length), element("span", words, drafted ? "drafted" : "")];
+  });
   byId("text").replaceChildren(...pieces);
   byId("cursor").toggleAttribute("data-on", now.state === "answering" && now.answer_ms === null);
   // Screen readers hear whole answers, not every token.
