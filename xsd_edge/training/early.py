@@ -242,7 +242,6 @@ def train_early_drafter(
     torch.manual_seed(SEED)
     model, words, tokenizer_json = trained_target(recipe, cache)
     width = model.config.get_text_config().hidden_size
-    drafter, vocabulary = load_drafter(recipe, recipe.folder / recipe.drafter.trained, width)
     spec, end = recipe.early_training, target_info(recipe, model).end_tokens[0]
 
     def kept(name: str, first: int, count: int, make: Callable[[], Answers]) -> EarlyExamples:
@@ -264,6 +263,7 @@ def train_early_drafter(
         kept("answered", ANSWERED_FROM, spec.streams, asking),
         kept("invented", INVENTED_FROM, spec.invented, lambda: true_answers(words, end)),
     ]
+    drafter, vocabulary = load_drafter(recipe, recipe.folder / recipe.drafter.trained, width)
     early = Early(recipe.early, recipe.drafter, width, len(vocabulary))
     table = model.model.language_model.get_input_embeddings().weight.detach().float()
     level = table.std()
