@@ -159,6 +159,7 @@ class ClipFolder:
     """
 
     live = False
+    encoding = "clips"
 
     def __init__(self, folder: Path) -> None:
         try:

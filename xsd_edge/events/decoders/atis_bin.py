@@ -49,7 +49,8 @@ class AtisBinDecoder:
             self._moved += int(moved[-1])
             records, t = records[~mark], (t + moved)[~mark]
         x, y = records["x"].astype(np.uint16), records["y"].astype(np.uint16)
-        return self._continuity.packets(t, x, y, records["high"] >> 7)
+        p: NDArray[np.uint8] = records["high"] >> np.uint8(7)
+        return self._continuity.packets(t, x, y, p)
 
     def finish(self) -> None:
         """The stream has ended."""
@@ -66,4 +67,5 @@ def fits(path: Path, head: bytes) -> bool:
 
 
 def _times(records: NDArray[Any]) -> NDArray[np.uint32]:
-    return (records["high"] & 0x7F).astype(np.uint32) << 16 | records["low"]
+    times: NDArray[np.uint32] = (records["high"] & 0x7F).astype(np.uint32) << 16 | records["low"]
+    return times

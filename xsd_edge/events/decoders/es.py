@@ -25,10 +25,10 @@ MARKS: Final = re.compile(rb"[\xfe\xff]+")
 
 
 class _Run(NamedTuple):
-    """`count` events in a row from byte `at`, `late_us` after what came before them."""
+    """`events` events in a row from byte `at`, `late_us` after what came before them."""
 
     at: int
-    count: int
+    events: int
     late_us: int
 
 
@@ -55,14 +55,15 @@ class EsDecoder:
             b"".join([data[at : at + size * count] for at, count, _ in runs]), RECORD
         )
         steps = (records["tp"] >> 1).astype(np.int64)
-        starts = np.cumsum([0, *(run.count for run in runs[:-1])])
+        starts = np.cumsum([0, *(run.events for run in runs[:-1])])
         steps[starts] += [run.late_us for run in runs]
         steps[0] += self._t
         t: NDArray[np.int64] = np.cumsum(steps)
         self._t = int(t[-1]) + late_us
         # What lies below the bottom wraps to a y outside every sensor, and is dropped as such.
         y = np.uint16(self._bottom) - records["y"]
-        return self._continuity.packets(t, records["x"].astype(np.uint16), y, records["tp"] & 1)
+        p: NDArray[np.uint8] = records["tp"] & np.uint8(1)
+        return self._continuity.packets(t, records["x"].astype(np.uint16), y, p)
 
     def finish(self) -> None:
         """The stream has ended."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from xsd_edge.events.continuity import Continuity
 from xsd_edge.events.decoders.clock import Unwrapped
 from xsd_edge.events.decoders.evt2 import HIGH_BITS, LOW_BITS, ON, TIME_HIGH, TRIGGER, UNKNOWN
-from xsd_edge.events.decoders.words import WordCutter, Words, held
+from xsd_edge.events.decoders.words import Unsigned, WordCutter, Words, held
 from xsd_edge.events.packet import Counters, EventPacket, Geometry
 
 WIDTH: Final = 32  # pixels of one word
@@ -31,8 +31,8 @@ class Evt21Decoder:
 
     def __init__(self, geometry: Geometry, counters: Counters, *, legacy: bool = False) -> None:
         shift = LEGACY_SHIFT if legacy else None
-        # Half a word too many looks like events; only TIME_HIGH tells the halves apart.
-        self._cutter = WordCutter("<u8", UNKNOWN, counters, shift=shift, anchor=TIME_HIGH)
+        anchor = _legacy_time_high if legacy else _time_high
+        self._cutter = WordCutter("<u8", UNKNOWN, counters, shift=shift, anchor=anchor)
         self._upper = 0 if legacy else 1
         self._continuity = Continuity(geometry, counters)
         self._counters = counters
@@ -67,6 +67,15 @@ class Evt21Decoder:
         x = ((upper >> 11) & 0x7FF).astype(np.uint16) + bit
         y = (upper & 0x7FF).astype(np.uint16)
         return self._continuity.packets(t[word], x, y, (upper >> 28).astype(np.uint8))
+
+
+# Cut at a wrong byte, EVT2.1 still looks like events. Only TIME_HIGH, half of which is zero, tells.
+def _time_high(words: Unsigned) -> NDArray[np.bool_]:
+    return ((words >> 60) == TIME_HIGH) & ((words & 0xFFFFFFFF) == 0)
+
+
+def _legacy_time_high(words: Unsigned) -> NDArray[np.bool_]:
+    return (words >> LEGACY_SHIFT) == TIME_HIGH
 
 
 def _set_bits(mask: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.uint16]]:

@@ -97,7 +97,7 @@ def _open_columns(
     missing = [key for key in EVENTS if key not in members]
     if missing:
         raise FormatError(f"{path} lacks {', '.join(missing)}; an event npz has t, x, y and p")
-    columns = []
+    columns: list[ArrayStream] = []
     for key in EVENTS:
         file = stack.enter_context(archive.open(members[key]))
         column = ArrayStream(f"{key} in {path}", file)

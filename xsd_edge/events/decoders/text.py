@@ -187,7 +187,8 @@ def sniff(head: bytes) -> Layout | None:
     lines = text.decode("latin-1").split("\n")
     if len(head) >= SNIFF:
         lines.pop()  # probably cut
-    skip, names, geometry, rows = 0, None, None, []
+    skip, names, geometry = 0, None, None
+    rows: list[tuple[str, list[str]]] = []
     for line in lines:
         content = line.partition("#")[0].strip()
         cells = _cells(content)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -40,9 +40,9 @@ class WordCutter:
 
     A byte too many or too few would turn the whole rest of a stream into garbage. So where more
     than TOLERATED of SPAN words are of no known kind, bytes are skipped up to the next SPAN known
-    words in a row, at any alignment; with an `anchor`, the first of them must be of that kind.
-    Where that happens does not depend on the portions. `shift` is where the kind stands, if not in
-    the highest bits.
+    words in a row, at any alignment; the first of them must be one that `anchor` accepts. Where
+    that happens does not depend on the portions. `shift` is where the kind stands, if not in the
+    highest bits.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class WordCutter:
         counters: Counters,
         *,
         shift: int | None = None,
-        anchor: int | None = None,
+        anchor: Callable[[Unsigned], NDArray[np.bool_]] | None = None,
     ) -> None:
         self._dtype = np.dtype(dtype)
         self._size = self._dtype.itemsize
@@ -86,7 +86,8 @@ class WordCutter:
         self._counters.truncated |= bool(self._rest)
 
     def _kinds(self, words: Unsigned) -> NDArray[np.uint8]:
-        return (words >> self._shift).astype(np.uint8) & np.uint8(0xF)
+        kinds: NDArray[np.uint8] = (words >> self._shift).astype(np.uint8) & np.uint8(0xF)
+        return kinds
 
     def _odd_ones(self, kinds: NDArray[np.uint8]) -> NDArray[np.intp]:
         """Positions of words of unknown kinds. Comparing ranges is faster than any table."""
@@ -129,7 +130,7 @@ class WordCutter:
         odd = self._odd_ones(kinds)
         starts = np.append(0, odd + 1)
         if self._anchor is not None:
-            starts = np.flatnonzero(kinds == self._anchor)
+            starts = np.flatnonzero(self._anchor(words))
         ends = np.append(odd, len(words))[np.searchsorted(odd, starts)]
         long = np.flatnonzero(ends - starts >= SPAN)
         return shift + int(starts[long[0]]) * self._size if len(long) else None

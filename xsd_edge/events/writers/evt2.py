@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xsd_edge.events.decoders.evt2 import HIGH_BITS, LOW_BITS, TIME_HIGH
 from xsd_edge.events.packet import EventPacket, Geometry
@@ -17,10 +18,10 @@ class Evt2Encoder:
 
     def __init__(self) -> None:
         self._ticks = Ticks("EVT2", HIGH_BITS)
-        self._said: int | None = None
+        self._said = 0  # which is said before anything relies on it
 
     def encode(self, packet: EventPacket) -> bytes:
-        high = packet.t >> LOW_BITS
+        high: NDArray[np.int64] = packet.t >> LOW_BITS
         parts = []
         for lo, hi, before in self._ticks.stretches(high):
             parts.append(_time_high(np.array(before, np.int64)))
@@ -37,8 +38,9 @@ class Evt2Encoder:
         return np.concatenate(parts).astype("<u4").tobytes()
 
 
-def _time_high(high: np.typing.NDArray[np.int64]) -> np.typing.NDArray[np.uint32]:
-    return (high & ((1 << HIGH_BITS) - 1)).astype(np.uint32) | np.uint32(TIME_HIGH << 28)
+def _time_high(high: NDArray[np.int64]) -> NDArray[np.uint32]:
+    low: NDArray[np.uint32] = (high & ((1 << HIGH_BITS) - 1)).astype(np.uint32)
+    return low | np.uint32(TIME_HIGH << 28)
 
 
 def header(geometry: Geometry, t0_us: int) -> bytes:
