@@ -19,7 +19,7 @@ from xsd_edge.bundle import Bundle
 from xsd_edge.errors import BundleError, DeviceError
 from xsd_edge.machine import Machine
 from xsd_edge.runtime.engine import allocate, open_engine
-from xsd_edge.runtime.engine_store import EngineStore, Record, choose
+from xsd_edge.runtime.engine_store import EngineStore, Record, choose, missing_engines
 from xsd_edge.runtime.onnx_engine import OnnxEngine
 from xsd_edge.runtime.tensorrt_engine import TensorRtEngine
 
@@ -288,3 +288,13 @@ def test_open_engine_runs_what_was_built(bench: Bench, fake_gpu: Any) -> None:
     )
     np.testing.assert_allclose(found["aligned"], expected["aligned"], rtol=1e-5)
     engine.close()
+
+
+def test_a_run_without_engines_says_so(bench: Bench) -> None:
+    said = missing_engines(Bundle(bench.folder))
+    assert said is not None
+    assert "alignment, event_memory" in said
+    assert f"xsd-edge build {bench.folder}" in said
+    build(bench.folder, Machine(), OPTIONS, False, bench.said.append)
+    assert missing_engines(Bundle(bench.folder)) is None
+    assert missing_engines(Bundle(TINY_BUNDLE)) is None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import TINY_BUNDLE
+from tests.conftest import TINY_BUNDLE, Python
 from tests.fakes.board_root import GIB, set_memory
-from xsd_edge.bundle import Bundle
+from xsd_edge.bundle import MANIFEST, Bundle
 from xsd_edge.errors import DeviceError
 from xsd_edge.machine import Machine
 from xsd_edge.runtime.preflight import memory_need, require_memory
@@ -81,3 +83,21 @@ def test_without_meminfo_nothing_is_refused(tmp_path: Path) -> None:
 
 def test_a_small_bundle_fits_here() -> None:
     require_memory(Bundle(TINY_BUNDLE), Machine())
+
+
+def test_run_refuses_and_force_runs(command: Python, tmp_path: Path) -> None:
+    """With a context so long that its attention scores alone are more than this machine has."""
+    memory = Machine().memory
+    assert memory is not None
+    folder = tmp_path / "bundle"
+    shutil.copytree(TINY_BUNDLE, folder)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["target"]["context"] = memory.total // (3 * 512 * 4)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    arguments = ("run", "--bundle", folder, "--camera", "demo", "--fast", "--max-clips", "1")
+    done = command(*arguments)
+    assert (done.returncode, done.stdout) == (9, "")
+    (line,) = done.stderr.splitlines()
+    assert "GiB are free" in line
+    forced = command(*arguments, "--force", "--max-tokens", "2")
+    assert forced.returncode == 0, forced.stderr

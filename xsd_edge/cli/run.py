@@ -77,6 +77,9 @@ Reconnect = Annotated[
     ),
 ]
 Wait = Annotated[float, typer.Option(metavar="S", help="Wait up to S seconds for SRC.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Run even where the bundle does not fit into free memory.")
+]
 # Where it goes.
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON line per clip.")]
 Record = Annotated[
@@ -113,6 +116,7 @@ def run(
     fast: Fast = False,
     reconnect: Reconnect = None,
     wait: Wait = 0.0,
+    force: Force = False,
     as_json: AsJson = False,
     record: Record = None,
     web: Web = None,
@@ -137,6 +141,7 @@ def run(
         max_tokens=max_tokens,
         json=as_json,
         fast=fast,
+        force=force,
         reconnect=reconnect,
         wait=wait,
         frames=cast(asked.Frames, frames),  # checked there

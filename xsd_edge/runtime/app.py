@@ -13,10 +13,13 @@ from xsd_edge.events.clip_folder import ClipFolder, Replay
 from xsd_edge.events.clips import ClipReader
 from xsd_edge.events.live.reconnect import connect
 from xsd_edge.events.source import EventSource, Paced
+from xsd_edge.machine import Machine
+from xsd_edge.runtime.engine_store import missing_engines
 from xsd_edge.runtime.figures import Tally
 from xsd_edge.runtime.lines import JsonLines, TextLines
 from xsd_edge.runtime.options import RunOptions
 from xsd_edge.runtime.pipeline import Pipeline
+from xsd_edge.runtime.preflight import require_memory
 from xsd_edge.runtime.recorder import Recorder, asked
 from xsd_edge.runtime.report import Summary
 from xsd_edge.runtime.session import Session
@@ -40,6 +43,10 @@ def run(options: RunOptions, listeners: Sequence[Watcher] = ()) -> None:
     `listeners` hear all of it, beside the terminal and the recording.
     """
     bundle = Bundle(options.bundle)
+    if not options.force:
+        require_memory(bundle, Machine())
+    if warning := missing_engines(bundle):
+        console.say(warning)
     recorder = Recorder(options.record, asked(options)) if options.record else None
     spec = str(bundle.named("demo_clip")) if options.camera == DEMO else options.camera
     with closing(

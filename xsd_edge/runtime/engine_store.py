@@ -192,6 +192,20 @@ def choose(bundle: Bundle, part: str, machine: Machine | None = None) -> Choice:
     return Choice(plan)
 
 
+def missing_engines(bundle: Bundle) -> str | None:
+    """What to say before a run in which ONNX Runtime stands in for engines; None: it does not."""
+    parts = [p.name for p in bundle.manifest.parts.values() if p.backend == "tensorrt"]
+    choices = {name: choose(bundle, name) for name in sorted(parts)}
+    missing = {name: choice.reason for name, choice in choices.items() if choice.plan is None}
+    if not missing:
+        return None
+    why = "; ".join(dict.fromkeys(missing.values()))
+    return (
+        f"ONNX Runtime runs {', '.join(missing)}, much slower than an engine ({why}); "
+        f"run: xsd-edge build {bundle.folder}"
+    )
+
+
 def digest(facts: Mapping[str, Any]) -> str:
     """A short name for a set of facts."""
     text = json.dumps(facts, sort_keys=True)

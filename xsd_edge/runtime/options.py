@@ -43,6 +43,7 @@ class RunOptions:
     max_tokens: int = 128  # longest answer
     json: bool = False
     fast: bool = False  # as fast as possible, losing nothing; else a recording is paced
+    force: bool = False  # run even where memory will not do
     reconnect: bool | None = None  # when it goes away; None: as its kind has it
     wait: float = 0.0  # seconds for the camera to be there
     frames: Frames = "auto"
