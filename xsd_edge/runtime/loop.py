@@ -64,6 +64,7 @@ class _Pass(NamedTuple):
     proposal: Proposal
     logits: NDArray[np.float32]  # [g + 1, V]
     states: NDArray[np.float32]  # [g + 1, D]
+    ended: float  # on perf_counter's clock; judging begins then
     draft_s: float = 0.0
     verify_s: float = 0.0
 
@@ -87,11 +88,10 @@ def generate(
     ends, forbidden = decoder.info.end_tokens, runs_of(decoder.info.masked_tokens)
     rng = rng or np.random.default_rng()
     asked = start.question[1:]
-    scored = _Pass(start.proposal, start.logits, start.hidden[len(asked) :])
+    scored = _Pass(start.proposal, start.logits, start.hidden[len(asked) :], perf_counter())
     unseen, following = start.hidden, asked  # rows that the drafter does not know yet
     emitted = 0
     while True:
-        judging = perf_counter()
         mask(scored.logits, forbidden)
         drafted = len(scored.proposal.tokens)
         accepted, token = verifier.judge(scored.logits, scored.proposal)
@@ -108,7 +108,7 @@ def generate(
             accepted,
             scored.draft_s,
             scored.verify_s,
-            ended - judging,
+            ended - scored.ended,
             scored.logits[: len(said)],
             scored.states[: len(said)],
             ended,
@@ -131,7 +131,8 @@ def _score(decoder: Decoder, token: int, proposal: Proposal, drafting: float, le
     verifying = perf_counter()
     rows = decoder.embed((token, *proposal.tokens))
     logits, states = decoder.forward(rows, last=len(rows), padded_to=least)
-    return _Pass(proposal, logits, states, verifying - drafting, perf_counter() - verifying)
+    ended = perf_counter()
+    return _Pass(proposal, logits, states, ended, verifying - drafting, ended - verifying)
 
 
 def _until_end(tokens: tuple[int, ...], ends: tuple[int, ...]) -> tuple[int, ...]:
