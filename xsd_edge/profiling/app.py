@@ -25,9 +25,9 @@ def profile(options: ProfileOptions, *, as_json: bool, progress: Progress) -> No
     if as_json:
         console.data_json(document)
         return
+    console.data(document["verdict"]["text"])
     for table in tables(document):
         console.table(table)
-    console.data(document["verdict"]["text"])
 
 
 def compare(before: Path, after: Path, *, force: bool, as_json: bool) -> None:

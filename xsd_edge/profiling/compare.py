@@ -12,6 +12,7 @@ from xsd_edge.profiling.document import FORMAT, KIND, Document, ProfileError
 from xsd_edge.profiling.statistics import Estimate, change, holm, permutation_p
 
 SIGNIFICANT = 0.05  # of the adjusted p-value
+SECTIONS = ("machine", "bundle", "source", "settings", "answers", "per_clip_ms")  # read here
 # What makes two machines the same board; power mode and software may be what was changed.
 SAME_BOARD = ("model", "processor", "architecture", "cores")
 CONDITIONS = ("power_mode", "clocks_pinned", "jetpack", "kernel", "python", "software")
@@ -73,6 +74,8 @@ def load(path: Path) -> Document:
             f"{path} has format {document.get('format')}, this version reads {FORMAT}; "
             "profile the bundle again"
         )
+    if missing := [section for section in SECTIONS if section not in document]:
+        raise ProfileError(f"{path} is incomplete (no {missing[0]}); profile the bundle again")
     return document
 
 

@@ -121,8 +121,8 @@ class SourceTap:
 
 
 class RoundCall(NamedTuple):
-    """One round without its arrays. Draft, verify and judge ran in this order, and just before
-    `ended` on perf_counter's clock.
+    """One round without its arrays. Draft, verify and judge ran in this order and ended at `ended`,
+    on perf_counter's clock.
     """
 
     ended: float
@@ -148,11 +148,10 @@ class RoundTap(Watchers):
         self._seen = len(self.engines)
 
     def spoke(self, round_: Round) -> None:
-        ended = perf_counter()
         steps = sum(call.stage == "draft_head" for call in self.engines[self._seen :])
         self._seen = len(self.engines)
         figures = (round_.drafted, round_.accepted, round_.draft_s, round_.verify_s, round_.judge_s)
-        self.rounds.append(RoundCall(ended, len(round_.tokens), *figures, steps))
+        self.rounds.append(RoundCall(round_.ended, len(round_.tokens), *figures, steps))
 
 
 def resident_bytes() -> int | None:
