@@ -68,7 +68,7 @@ def clips(reader: ClipReader, frames: FrameSource, spent: list[Call]) -> Iterato
 
 
 @dataclass
-class _Replay:
+class Replay:
     """Reader and frame source in one, for a pipeline that is handed its clips."""
 
     kind: str
@@ -89,14 +89,14 @@ class _Replay:
         return self._images[slice_.index]
 
 
-class _Arm:
+class Arm:
     """One way of answering. Its pipeline lives as long as the arm, with all that it learns."""
 
     def __init__(
         self, session: Session, geometry: Geometry, kind: str, options: RunOptions, tap: RoundTap
     ) -> None:
         self._session, self._tap, self._questions = session, tap, len(options.prompts)
-        self._replay = _Replay(kind)
+        self._replay = Replay(kind)
         pipeline = Pipeline(session, self._replay, geometry, self._replay, options, tap)
         self._answers = pipeline.answers()
 
@@ -127,9 +127,9 @@ class Arms:
         options: RunOptions,
         engines: list[Call],
     ) -> None:
-        def arm(plain: bool) -> _Arm:
+        def arm(plain: bool) -> Arm:
             asked = replace(options, plain=plain, gamma=None if plain else options.gamma)
-            return _Arm(session, geometry, kind, asked, RoundTap(engines))
+            return Arm(session, geometry, kind, asked, RoundTap(engines))
 
         self._drafted, self._plain = arm(False), arm(True)
 
