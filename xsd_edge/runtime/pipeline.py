@@ -97,6 +97,7 @@ class Pipeline:
             again = prefilled.kept() if self._options.compare_plain else None
             seed = np.random.SeedSequence((self._options.seed, first.clip, number))
             decoding = self._decode(prefilled, seed, possible_since)
+            text = self._session.text(decoding.tokens)
             # The comparison is not part of this answer: its stages and clock stop here.
             stages = self._session.stages.take()
             if self._speculation is not None:
@@ -107,7 +108,7 @@ class Pipeline:
                 first.t0_us,
                 last.t1_us,
                 question,
-                self._session.text(decoding.tokens),
+                text,
                 decoding,
                 plain,
                 mismatch,
