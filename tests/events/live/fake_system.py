@@ -21,9 +21,7 @@ class FakeSystem:
     def system(self) -> System:
         return System(self.sysfs, self._status)
 
-    def node(
-        self, name: str, major: int, minor: int, subsystem: str, /, **values: str
-    ) -> Path:
+    def node(self, name: str, major: int, minor: int, subsystem: str, /, **values: str) -> Path:
         """A character device, and what sysfs says of it."""
         path = self.dev / name
         path.parent.mkdir(parents=True, exist_ok=True)
