@@ -42,7 +42,7 @@ def frame_of(slice_: Slice) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 
 
 def round_of(text: str, gamma: int = 0, accepted: int = 0) -> Round:
-    """A round that brought this text, a token a byte, of which the first `accepted` were drafted."""
+    """A round that brought this text, a token a byte; the first `accepted` were drafted."""
     none = np.zeros((0, 0), np.float32)
     return Round(tuple(TOKENIZER.encode(text).ids), gamma, accepted, 0.0, 0.0, 0.0, none, none)
 

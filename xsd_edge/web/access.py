@@ -102,7 +102,7 @@ class Access:
         if self.token is None:
             return True
         brought = self._digest(said) if said is not None else (cookie or "")
-        return hmac.compare_digest(brought.encode(), self.cookie.encode())
+        return hmac.compare_digest(_bytes(brought), _bytes(self.cookie))
 
     @property
     def cookie(self) -> str:
@@ -110,7 +110,7 @@ class Access:
         return self._digest(self.token or "")
 
     def _digest(self, text: str) -> str:
-        return hashlib.sha256(b"xsd-edge " + text.encode("utf-8", "surrogateescape")).hexdigest()
+        return hashlib.sha256(b"xsd-edge " + _bytes(text)).hexdigest()
 
     def _is_ours(self, host: str) -> bool:
         if host in LOOPBACK_NAMES or host == self.address.host.lower():
@@ -119,6 +119,10 @@ class Access:
             return False
         name = socket.gethostname().lower()  # reached from outside by any of its addresses or names
         return _is_ip(host) or host in {name, name.partition(".")[0], f"{name}.local"}
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _hostname(header: str) -> str | None:
