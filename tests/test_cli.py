@@ -68,12 +68,6 @@ def test_export_of_an_unknown_board_lists_the_known(command: Python) -> None:
     assert_one_line_error(done, 2, "'orion'", "orin-nx-16", "cpu")
 
 
-def test_export_for_a_tensorrt_board_says_it_cannot_yet(command: Python, tmp_path: Path) -> None:
-    done = command("export", "--target", "orin-agx-64", "-o", tmp_path / "bundle")
-    assert_one_line_error(done, 2, "TensorRT", "--target cpu")
-    assert not list(tmp_path.iterdir())
-
-
 def test_export_of_an_unknown_recipe_lists_the_known(command: Python) -> None:
     assert_one_line_error(
         command("export", "--target", "cpu", "--recipe", "dmo"), 2, "'dmo'", "demo"

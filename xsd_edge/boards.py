@@ -186,19 +186,6 @@ def known_boards() -> tuple[Board, ...]:
     return tuple(Board.from_file(path) for path in toml_files.named("profiles").values())
 
 
-def require_exportable(board: Board) -> None:
-    """Say what export cannot do yet, before it starts.
-
-    Raises:
-        RecipeError: the board runs TensorRT engines.
-    """
-    if board.engine != "onnxruntime":
-        raise RecipeError(
-            f"{board.name} runs TensorRT engines, which this version cannot export yet; "
-            "--target cpu works today"
-        )
-
-
 def _require_known(what: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise ValueError(f"unknown {what} {value!r}; known: {', '.join(known)}")

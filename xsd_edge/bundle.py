@@ -1,18 +1,13 @@
 """The bundle: the directory that export writes and the device reads, and nothing else shares.
 
-`bundle.json` names every file with its sha256; a reader checks a file before anything opens it. A
-writer works in a temporary sibling and renames it when complete, so a half-written bundle never has
-the real name.
+`bundle.json` names every file with its sha256; a reader checks a file before anything opens it.
+`bundle_writer` makes one.
 """
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
@@ -109,6 +104,7 @@ class DrafterInfo:
     head_width: int
     context: int
     gamma_max: int
+    early_context: int = 0  # rows of the early head, question and answer; 0: there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,77 +261,6 @@ class Bundle:
         if not path.resolve().is_relative_to(self.folder.resolve()):
             raise BundleError(f"{path} leads outside the bundle; do not use it")
         return path
-
-
-class BundleWriter:
-    """Builds a bundle in a temporary directory beside `folder`; `commit` puts it in place in one
-    rename.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder.resolve()  # a symlink stays, what it points to is replaced
-        if folder.exists() and not _replaceable(folder):
-            raise BundleError(f"{folder} exists and is not a bundle; choose another -o")
-        try:
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            prefix = f".{self.folder.name}."
-            self.work = Path(tempfile.mkdtemp(prefix=prefix, dir=self.folder.parent))
-        except OSError as error:
-            raise BundleError(
-                f"cannot write beside {folder}: {error.strerror}; choose another -o"
-            ) from error
-        self.work.chmod(0o755)
-
-    def __enter__(self) -> BundleWriter:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        shutil.rmtree(self.work, ignore_errors=True)
-
-    def path(self, relative: str) -> Path:
-        """Where to write a file that is to be in the bundle."""
-        path = self.work / relative
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
-
-    def entry(self, relative: str) -> FileEntry:
-        """The manifest entry of a file written at `path(relative)`."""
-        path = self.work / relative
-        return FileEntry(relative, sha256_of(path), path.stat().st_size)
-
-    def commit(self, manifest: Manifest) -> None:
-        """Write the manifest, check every file, and put the directory in place."""
-        (self.work / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
-        Bundle(self.work).check_all()
-        if self.folder.exists():
-            _exchange(self.work, self.folder)  # leaves the old one to __exit__
-        else:
-            os.replace(self.work, self.folder)
-
-
-def _replaceable(folder: Path) -> bool:
-    """Is this an older bundle, or an empty folder?"""
-    return folder.is_dir() and ((folder / MANIFEST).is_file() or not any(folder.iterdir()))
-
-
-def _exchange(new: Path, old: Path) -> None:
-    """Swap two directories in one step, so that a whole bundle has the name at every moment."""
-    at_working_directory, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE of Linux
-    libc = ctypes.CDLL(None)
-    here = ctypes.c_int(at_working_directory)
-    if hasattr(libc, "renameat2"):
-        names = [ctypes.c_char_p(os.fsencode(path)) for path in (new, old)]
-        if libc.renameat2(here, names[0], here, names[1], ctypes.c_uint(exchange)) == 0:
-            return
-    # A file system without exchange: two renames, undone when the second does not come to pass.
-    retired = Path(tempfile.mkdtemp(prefix=f".{old.name}.old.", dir=old.parent))
-    os.replace(old, retired)
-    try:
-        os.replace(new, old)
-    except BaseException:
-        os.replace(retired, old)
-        raise
-    os.replace(retired, new)
 
 
 def sha256_of(path: Path) -> str:

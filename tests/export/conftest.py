@@ -19,6 +19,7 @@ from xsd_edge.export.pair import load_pair
 from xsd_edge.export.pipeline import export_bundle
 from xsd_edge.export.target import TargetGraph
 from xsd_edge.models.drafter import Drafter
+from xsd_edge.models.early import Early
 from xsd_edge.models.target import LowRankLinear, TrainedPart, add_low_rank, build_target
 from xsd_edge.recipe import Recipe
 
@@ -77,6 +78,10 @@ def write_trained(recipe: Recipe, base: dict[str, torch.Tensor]) -> None:
     tensors = {k: v.half() for k, v in drafter.state_dict().items()}
     tensors["draft_vocabulary"] = torch.arange(17, 57, dtype=torch.int32)
     save_file(tensors, recipe.folder / recipe.drafter.trained)
+    if recipe.early is not None:
+        early = Early(recipe.early, recipe.drafter, LANGUAGE.hidden_size, 40)
+        tensors = {k: v.half() for k, v in early.state_dict().items()}
+        save_file(tensors, recipe.folder / recipe.early.trained)
 
 
 @pytest.fixture(scope="session")
@@ -89,11 +94,13 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Recipe:
     """The demo recipe with fewer layers; its base model lies in `cache`."""
     torch.manual_seed(0)
     demo = Recipe.load(ROOT / "export" / "demo.toml")
+    assert demo.early is not None
     tiny = replace(
         demo,
         base=replace(demo.base, hub="nobody/tiny"),
         target=replace(demo.target, vision_layers=2, low_rank=4),
         drafter=replace(demo.drafter, event_layers=1, head_context=192),
+        early=replace(demo.early, width=64, encoder_layers=1, intermediate=96),
         folder=tmp_path_factory.mktemp("recipe"),
     )
     write_trained(tiny, write_base(cache / "nobody--tiny"))
@@ -123,6 +130,26 @@ def bundle(
     """The tiny pair exported for the CPU, alone in its parent directory."""
     folder = tmp_path_factory.mktemp("bundles") / "demo-cpu"
     export_bundle(recipe, Board.load("cpu"), folder, cache=cache, report=reported.append)
+    return Bundle(folder)
+
+
+@pytest.fixture(scope="session")
+def engine_reported() -> list[str]:
+    """What the export of `engine_bundle` said."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def engine_bundle(
+    recipe: Recipe,
+    cache: Path,
+    engine_reported: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Bundle:
+    """The tiny pair exported for a board that builds TensorRT engines."""
+    folder = tmp_path_factory.mktemp("bundles") / "demo-orin"
+    board = Board.load("orin-agx-64")
+    export_bundle(recipe, board, folder, cache=cache, report=engine_reported.append)
     return Bundle(folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from numpy.typing import NDArray
 
 from xsd_edge.bundle import Bundle
 from xsd_edge.calibration.batches import Feeds, Pair, batches
-from xsd_edge.calibration.clips import CalibrationSet, scene_clip
-from xsd_edge.export.networks import Network, Vision, small_networks
-from xsd_edge.export.onnx_graph import OPSET, tensor_specs, write_graph
-from xsd_edge.export.quantize import attention_products, quantize
+from xsd_edge.calibration.clips import scene_clip
+from xsd_edge.export.networks import Network, Vision
+from xsd_edge.export.onnx_graph import OPSET, tensor_specs
+from xsd_edge.export.pair import networks_of
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
 
@@ -28,14 +29,14 @@ NAMES = (
     "event_memory",
     "draft_head",
     "acceptance_predictor",
+    "early_memory",
+    "early_head",
 )
 
 
 @pytest.fixture(scope="module")
 def networks(pair: Pair) -> dict[str, Network]:
-    spec = pair.recipe
-    made = small_networks(pair.target, pair.drafter, spec.target, spec.drafter)
-    return {network.name: network for network in made}
+    return {network.name: network for network in networks_of(pair)}
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,22 @@ def inputs(pair: Pair) -> dict[str, list[Feeds]]:
 def folder(bundle: Bundle) -> Path:
     """NAME/fp32.onnx and NAME/int8.onnx of every network."""
     return bundle.folder
+
+
+def attention_products(model: onnx.ModelProto) -> list[str]:
+    """Names of the products of two activations."""
+    constants = {weight.name for weight in model.graph.initializer}
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "MatMul" and not constants.intersection(node.input)
+    ]
+
+
+def bundle_keeps(folder: Path, name: str) -> dict[str, float]:
+    """The layers of a part that the export left in floating point."""
+    kept: dict[str, float] = json.loads((folder / "parity.json").read_text())["kept_in_float"][name]
+    return kept
 
 
 def answers(path: Path, feeds: Feeds) -> list[NDArray[Any]]:
@@ -125,6 +142,7 @@ def test_weight_products_are_quantized_and_nothing_else(name: str, folder: Path)
     model = onnx.load(str(folder / f"{name}/int8.onnx"))
     made_by = {output: n.op_type for n in model.graph.node for output in n.output}
     free = set(attention_products(onnx.load(str(folder / f"{name}/fp32.onnx"))))
+    assert not bundle_keeps(folder, name), "every layer of the tiny pair is cheap in INT8"
     kinds = ("MatMul", "Gemm", "Conv")
     assert sum(n.op_type in kinds for n in before.node) == sum(
         n.op_type in kinds for n in model.graph.node
@@ -164,28 +182,6 @@ def test_vision_is_transformers_own_path(pair: Pair) -> None:
         theirs = pair.target.model.get_video_features(images).pooler_output
         ours = Vision(pair.target)(images[0])
     assert torch.equal(ours.reshape(theirs.shape), theirs)
-
-
-def test_export_writes_equal_bytes_twice(
-    pair: Pair, networks: dict[str, Network], folder: Path, tmp_path: Path
-) -> None:
-    again = tmp_path / "again.fp32.onnx"
-    write_graph(networks["draft_head"], again)
-    assert again.read_bytes() == (folder / "draft_head/fp32.onnx").read_bytes()
-    calibrating = batches(pair, CalibrationSet.load("demo").clips(pair.recipe, print))
-    quantize(again, tmp_path / "again.int8.onnx", calibrating["draft_head"])
-    found = (tmp_path / "again.int8.onnx").read_bytes()
-    assert found == (folder / "draft_head/int8.onnx").read_bytes()
-
-
-def test_quantizing_leaves_nothing_in_the_working_directory(
-    inputs: dict[str, list[Feeds]], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "out").mkdir()
-    quantize(folder / "alignment/fp32.onnx", tmp_path / "out" / "q.onnx", inputs["alignment"])
-    assert [p.name for p in tmp_path.iterdir()] == ["out"]
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["q.onnx"]
 
 
 def test_blocks_answer_as_the_draft_head(

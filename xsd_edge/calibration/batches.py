@@ -15,12 +15,13 @@ from transformers import VideoLlavaForConditionalGeneration
 from xsd_edge.bundle import ClipInfo
 from xsd_edge.calibration.clips import Clip
 from xsd_edge.models.drafter import MASKED, Drafter
+from xsd_edge.models.early import Early
 from xsd_edge.recipe import Recipe
 from xsd_edge.video.preprocess import pixels
 
 Feeds: TypeAlias = dict[str, NDArray[Any]]
 
-DRAFTED = 3  # rows drafted on the head's own features, per clip
+DRAFTED = 3  # rows that a head drafts on its own, per clip
 
 
 class Pair(NamedTuple):
@@ -32,11 +33,14 @@ class Pair(NamedTuple):
     words: Tokenizer
     recipe: Recipe
     clip: ClipInfo
+    early: Early | None = None
 
 
 class Reading(NamedTuple):
     """The target's way through one clip and its question. Rows after the visual tokens: n."""
 
+    asked: list[int]  # tokens of the question
+    said: list[int]  # and of the answer, if anybody knows it
     inputs: Tensor  # [1, rows, D] the whole prompt, and the answer as far as it is known
     hidden: Tensor  # [1, n, D] states after the final norm, of the rows behind the visual tokens
     following: (
@@ -58,18 +62,20 @@ def clip_feeds(pair: Pair, clip: Clip) -> Iterator[tuple[str, Feeds]]:
     """What each part reads for one clip."""
     drafter = pair.drafter
     images = frames_of(pair, clip)
-    yield "vision", _feeds(pixels=images)
+    yield "vision", as_feeds(pixels=images)
     counts = torch.from_numpy(clip.counts(pair.recipe))[None]
-    yield "event_encoder", _feeds(events=counts)
+    yield "event_encoder", as_feeds(events=counts)
     features = drafter.encoder(counts)
-    yield "alignment", _feeds(features=features)
+    yield "alignment", as_feeds(features=features)
     aligned = drafter.alignment(features)
-    yield "event_memory", _feeds(aligned=aligned)
+    yield "event_memory", as_feeds(aligned=aligned)
     reading = read(pair, images, clip)
     memory = drafter.memory(aligned)
     for feeds in draft_feeds(pair, reading, memory):
         yield "draft_head", feeds
-    yield "acceptance_predictor", _feeds(hidden=reading.hidden[:, -1], aligned=aligned)
+    yield "acceptance_predictor", as_feeds(hidden=reading.hidden[:, -1], aligned=aligned)
+    if pair.early is not None:
+        yield from early_feeds(pair, pair.early, reading, aligned)
 
 
 def frames_of(pair: Pair, clip: Clip) -> Tensor:
@@ -83,7 +89,8 @@ def read(pair: Pair, images: Tensor, clip: Clip) -> Reading:
     target = pair.target.model
     before, after = pair.recipe.target.prompt.split("<video>")
     said = pair.words.encode(f" {clip.answer}").ids if clip.answer else []
-    tokens = [*pair.words.encode(after.format(question=clip.question)).ids, *said]
+    asked = pair.words.encode(after.format(question=clip.question)).ids
+    tokens = [*asked, *said]
     table = target.get_input_embeddings()
     visual = target.get_video_features(images[None]).pooler_output
     parts = (
@@ -95,38 +102,70 @@ def read(pair: Pair, images: Tensor, clip: Clip) -> Reading:
     states = target.language_model(inputs_embeds=inputs, use_cache=False).last_hidden_state
     hidden = states[:, -len(tokens) :]
     chosen = int(pair.target.lm_head(hidden[:, -1]).argmax())
-    return Reading(inputs, hidden, torch.tensor([*tokens[1:], chosen]))
+    return Reading(asked, said, inputs, hidden, torch.tensor([*tokens[1:], chosen]))
 
 
 def draft_feeds(pair: Pair, reading: Reading, memory: tuple[Tensor, Tensor]) -> Iterator[Feeds]:
     """The draft head's passes: one over all verified rows, then single rows on its own features."""
     head, table = pair.drafter.head, pair.target.get_input_embeddings()
     embedded = table(reading.following)[None]
-    rows = embedded.shape[1]
     cache = torch.zeros(2, 1, 0, head.heads, memory[0].shape[-1])
-    feature = torch.zeros(1, rows, head.norm4.weight.shape[0])
-    mask = torch.full((rows, rows), MASKED).triu(1)
+    feature = torch.zeros(1, embedded.shape[1], head.norm4.weight.shape[0])
     hidden = reading.hidden
     for _ in range(1 + DRAFTED):
-        past, m = cache.shape[2], embedded.shape[1]
         inputs = {
             "embedding": embedded,
             "hidden": hidden,
             "feature": feature,
-            "position": torch.arange(past, past + m),
-            "past_keys": cache[0],
-            "past_values": cache[1],
-            "mask": mask,
-            "memory_keys": memory[0],
-            "memory_values": memory[1],
+            **_behind(cache, embedded.shape[1], memory),
         }
-        yield _feeds(**inputs)
+        yield as_feeds(**inputs)
         step = head(*inputs.values())
         cache = torch.cat([cache, torch.stack([step.keys, step.values])], 2)
-        drafted = int(pair.vocabulary[int(step.logits[0, -1].argmax())])
-        embedded, hidden = table(torch.tensor([[drafted]])), torch.zeros_like(hidden[:, -1:])
-        feature, mask = step.feature_out[:, -1:], torch.zeros(1, past + m + 1)
+        embedded, hidden = _drafted(pair, step.logits), torch.zeros_like(hidden[:, -1:])
+        feature = step.feature_out[:, -1:]
 
 
-def _feeds(**inputs: Tensor) -> Feeds:
+def early_feeds(
+    pair: Pair, early: Early, reading: Reading, aligned: Tensor
+) -> Iterator[tuple[str, Feeds]]:
+    """The early drafter's passes, the clip's answer standing for the previous one."""
+    table = pair.target.get_input_embeddings()
+    places = early.memory.word_places.shape[0]
+    words = table(torch.tensor([reading.said[:places]], dtype=torch.long))
+    previous = torch.zeros(1, places, words.shape[-1])
+    previous[:, : words.shape[1]] = words
+    yield "early_memory", as_feeds(aligned=aligned, previous=previous)
+    memory = early.memory(aligned, previous)
+    embedded = table(torch.tensor([reading.asked]))
+    cache = torch.zeros(2, 1, 0, memory[0].shape[1], memory[0].shape[-1])
+    for _ in range(1 + DRAFTED):
+        inputs = {"embedding": embedded, **_behind(cache, embedded.shape[1], memory)}
+        yield "early_head", as_feeds(**inputs)
+        step = early.head(*inputs.values())
+        cache = torch.cat([cache, torch.stack([step.keys, step.values])], 2)
+        embedded = _drafted(pair, step.logits)
+
+
+def _behind(cache: Tensor, rows: int, memory: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    """What every head reads beside its rows: positions, past, mask and memory."""
+    past = cache.shape[2]
+    return {
+        "position": torch.arange(past, past + rows),
+        "past_keys": cache[0],
+        "past_values": cache[1],
+        "mask": torch.full((rows, past + rows), MASKED).triu(past + 1),
+        "memory_keys": memory[0],
+        "memory_values": memory[1],
+    }
+
+
+def _drafted(pair: Pair, logits: Tensor) -> Tensor:
+    """The embedding of the likeliest token. [1, m, Vd] -> [1, 1, D]"""
+    token = int(pair.vocabulary[int(logits[0, -1].argmax())])
+    embedded: Tensor = pair.target.get_input_embeddings()(torch.tensor([[token]]))
+    return embedded
+
+
+def as_feeds(**inputs: Tensor) -> Feeds:
     return {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in inputs.items()}

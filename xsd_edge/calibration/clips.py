@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xsd_edge import toml_files
-from xsd_edge.bundle import sha256_of
 from xsd_edge.errors import RecipeError
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.events.representation import count_bins, event_image
@@ -57,12 +56,25 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingSpec:
+    """A recording, relative to the set's file, and which windows of it are clips."""
+
+    path: str
+    windows_us: tuple[tuple[int, int], ...] = ()  # since its first event; empty: every whole clip
+
+    def __post_init__(self) -> None:
+        for start, stop in self.windows_us:
+            if not 0 <= start < stop:
+                raise ValueError(f"window {start} to {stop} is no window")
+
+
+@dataclass(frozen=True, slots=True)
 class CalibrationSet:
-    """A file in calibration/. Paths of recordings are relative to the file."""
+    """A file in calibration/."""
 
     scenes: int
     first_seed: int
-    recordings: tuple[str, ...]
+    recordings: tuple[RecordingSpec, ...] = ()
     folder: Path = Path()
 
     def __post_init__(self) -> None:
@@ -78,24 +90,38 @@ class CalibrationSet:
         Raises:
             RecipeError: no such set (the known ones are listed), or its file is wrong.
         """
-        return toml_files.load(cls, toml_files.find("calibration", spec))
-
-    def digest(self) -> str:
-        """What the set holds, recordings by their bytes."""
-        found = [path for path in map(self.folder.joinpath, self.recordings) if path.is_file()]
-        what = [self.scenes, self.first_seed, *(sha256_of(path) for path in found)]
-        return sha256(repr(what).encode()).hexdigest()
+        return toml_files.load(cls, set_path(spec))
 
     def clips(self, recipe: Recipe, report: Callable[[str], None]) -> Iterator[Clip]:
         """All clips in order; a recording that is not there is reported and left out."""
         for seed in range(self.first_seed, self.first_seed + self.scenes):
             yield scene_clip(seed)
         for recording in self.recordings:
-            path = self.folder / recording
+            path = self.folder / recording.path
             if path.is_file():
-                yield from recorded_clips(path, recipe)
+                yield from recorded_clips(path, recipe, recording.windows_us)
             else:
                 report(f"calibration recording {path} is not here; going on without it")
+
+
+def set_path(spec: str) -> Path:
+    """The file of a set by name or path; its ranges lie beside it, with the suffix .json.
+
+    Raises:
+        RecipeError: no such set.
+    """
+    return toml_files.find("calibration", spec)
+
+
+def digest(clips: Iterable[Clip]) -> str:
+    """One hash of everything that the clips show and ask."""
+    found = sha256()
+    for clip in clips:
+        said = (clip.geometry, clip.t0_us, clip.t1_us, clip.question, clip.answer)
+        found.update(repr((said, clip.frames.shape, len(clip.events))).encode())
+        for array in (clip.frames, clip.events.t, clip.events.x, clip.events.y, clip.events.p):
+            found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
 
 
 def scene_clip(seed: int) -> Clip:
@@ -107,11 +133,14 @@ def scene_clip(seed: int) -> Clip:
     return Clip(scene.frames(), scene.events(), square, 0, scenes.CLIP_US, question, answer)
 
 
-def recorded_clips(path: Path, recipe: Recipe) -> Iterator[Clip]:
-    """Whole clips of a recording; the frames are pictures of the events, as at run time.
+def recorded_clips(
+    path: Path, recipe: Recipe, windows_us: Sequence[tuple[int, int]] = ()
+) -> Iterator[Clip]:
+    """Windows of a recording, or all its whole clips; the frames are pictures of the events, as at
+    run time.
 
     Raises:
-        RecipeError: the recording is shorter than one clip.
+        RecipeError: the recording is shorter than one clip, or than a window says.
         SourceError: it cannot be read.
     """
     source = open_source(str(path))
@@ -120,9 +149,15 @@ def recorded_clips(path: Path, recipe: Recipe) -> Iterator[Clip]:
     finally:
         source.close()
     length, count = recipe.target.clip_us, recipe.target.frames
-    if len(events) == 0 or events.t[-1] - events.t[0] < length:
-        raise RecipeError(f"{path} is shorter than a clip; take it out of the calibration set")
-    for t0 in range(int(events.t[0]), int(events.t[-1]) - length + 1, length):
+    span = int(events.t[-1] - events.t[0]) if len(events) else 0
+    whole = [(start, start + length) for start in range(0, span - length + 1, length)]
+    windows = windows_us or whole
+    if not windows or max(stop for _, stop in windows) > span:
+        raise RecipeError(
+            f"{path} is shorter than a clip or window of its ({span} us); mend the calibration set"
+        )
+    for start, stop in windows:
+        t0, length = int(events.t[0]) + start, stop - start
         edges = t0 + np.arange(count + 1) * length // count
         spans = [events.between(int(a), int(b)) for a, b in pairwise(edges)]
         frames = [event_image(span, source.geometry) for span in spans]

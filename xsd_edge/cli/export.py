@@ -9,7 +9,7 @@ import typer
 
 from xsd_edge import console
 from xsd_edge.cli.group import app
-from xsd_edge.cli.shared import RecipeOption, cache_folder, find_recipe, needs
+from xsd_edge.cli.shared import RecipeOption, cache_folder, needs
 
 
 @app.command()
@@ -23,15 +23,33 @@ def export(
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="[default: bundles/RECIPE-BOARD]"),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Rehearse with random weights of the recipe's shapes; download and keep nothing.",
+        ),
+    ] = False,
 ) -> None:
     """Make a bundle: checkpoint -> ONNX, quantized, checked against the original (build host)."""
-    from xsd_edge.boards import Board, require_exportable
+    from xsd_edge.boards import Board
+    from xsd_edge.checkpoint_recipe import load_recipe, require_shapes, require_trained
 
-    board = Board.load(target)
-    require_exportable(board)
-    pair = find_recipe(recipe)
+    board, found = Board.load(target), load_recipe(recipe)
+    if dry_run:
+        shapes = require_shapes(found)
+        with needs("export", "xsd-edge export"):
+            from xsd_edge.export.rehearsal import rehearse
+        with console.progress() as progress:
+            outcome = rehearse(shapes, board, report=console.say, progress=progress)
+        console.data_json(outcome, indent=1)
+        return
+    pair = require_trained(found)
     with needs("export", "xsd-edge export"):
         from xsd_edge.export.pipeline import export_bundle
     folder = output or Path("bundles") / f"{pair.name}-{board.name}"
-    export_bundle(pair, board, folder, cache=cache_folder(), report=console.say)
+    with console.progress() as progress:
+        export_bundle(
+            pair, board, folder, cache=cache_folder(), report=console.say, progress=progress
+        )
     console.data(f"{folder}")

@@ -7,7 +7,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from xsd_edge.errors import TrainingError
-from xsd_edge.export.networks import Network
+from xsd_edge.export.networks import EXAMPLE_ROWS, Network, head_network
 from xsd_edge.models.early import Early
 from xsd_edge.recipe import Recipe
 
@@ -42,31 +42,10 @@ def early_networks(early: Early, recipe: Recipe, width: int) -> tuple[Network, .
     spec = recipe.early
     assert spec is not None
     events = (recipe.drafter.event_side // recipe.drafter.event_patch) ** 2
-    heads, head_width = spec.layers * spec.heads, spec.width // spec.heads
-    known = (1, heads, events + spec.previous, head_width)
-    rows, past = 3, 7
-    example = {
-        "embedding": torch.rand(1, rows, width),
-        "position": torch.arange(rows) + past,
-        "past_keys": torch.rand(1, past, heads, head_width),
-        "past_values": torch.rand(1, past, heads, head_width),
-        "mask": torch.zeros(rows, past + rows),
-        "memory_keys": torch.rand(known),
-        "memory_values": torch.rand(known),
-    }
-    outputs = ("logits", "keys", "values")
-    dynamic = {
-        "embedding": {1: "m"},
-        "position": {0: "m"},
-        "past_keys": {1: "S"},
-        "past_values": {1: "S"},
-        "mask": {0: "m", 1: "T"},
-        **{name: {1: "m"} for name in outputs},
-    }
     seen = (torch.rand(1, events, width), torch.rand(1, spec.previous, width))
+    rows = {"embedding": torch.rand(1, EXAMPLE_ROWS, width)}
+    memory = (spec.layers * spec.heads, events + spec.previous, spec.width // spec.heads)
     return (
         Network("early_memory", early.memory, ("aligned", "previous"), ("keys", "values"), seen),
-        Network(
-            "early_head", early.head, tuple(example), outputs, tuple(example.values()), dynamic
-        ),
+        head_network("early_head", early.head, rows, ("logits", "keys", "values"), memory),
     )

@@ -8,13 +8,16 @@ import torch
 from torch import Tensor, nn
 from transformers import VideoLlavaForConditionalGeneration
 
-from xsd_edge.models.drafter import Drafter
-from xsd_edge.recipe import DrafterSpec, TargetSpec
+from xsd_edge.calibration.batches import Pair
+from xsd_edge.models.drafter import DraftHead
+from xsd_edge.recipe import DrafterSpec
+
+EXAMPLE_ROWS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """One part of a bundle. `dynamic` names the dimensions that vary, per input."""
+    """One part of a bundle. `dynamic` names the dimensions that vary, per input and output."""
 
     name: str
     module: nn.Module
@@ -52,58 +55,70 @@ class Vision(nn.Module):
         return self.projector(x)  # type: ignore[no-any-return]
 
 
-def small_networks(
-    target: VideoLlavaForConditionalGeneration,
-    drafter: Drafter,
-    target_spec: TargetSpec,
-    drafter_spec: DrafterSpec,
-) -> tuple[Network, ...]:
-    """All parts but the target's language model; each reads the results of those before it."""
-    width = target.config.get_text_config().hidden_size
-    side, bins = drafter_spec.event_side, drafter_spec.event_bins
-    tokens = (side // drafter_spec.event_patch) ** 2
-    head = (drafter_spec.head_heads, drafter_spec.head_width // drafter_spec.head_heads)
-    images = torch.rand(2, 3, target_spec.image_size, target_spec.image_size)
-    events = torch.rand(1, 2 * bins, side, side)
+def small_networks(pair: Pair) -> tuple[Network, ...]:
+    """The parts of every pair but the target's language model; each reads the results of those
+    before it.
+    """
+    recipe, drafter = pair.recipe, pair.drafter
+    width = pair.target.config.get_text_config().hidden_size
+    spec, side = recipe.drafter, recipe.drafter.event_side
+    tokens = (side // spec.event_patch) ** 2
+    size = recipe.target.image_size
+    images, events = torch.rand(2, 3, size, size), torch.rand(1, 2 * spec.event_bins, side, side)
     aligned = torch.rand(1, tokens, width)
-    features = torch.rand(1, tokens, drafter_spec.event_hidden)
+    features = torch.rand(1, tokens, spec.event_hidden)
     predicted = (torch.rand(1, width), aligned)
     return (
-        Network(
-            "vision", Vision(target), ("pixels",), ("visual",), (images,), {"pixels": {0: "n"}}
-        ),
+        vision_network(pair.target, images),
         Network("event_encoder", drafter.encoder, ("events",), ("features",), (events,)),
         Network("alignment", drafter.alignment, ("features",), ("aligned",), (features,)),
         Network("event_memory", drafter.memory, ("aligned",), ("keys", "values"), (aligned,)),
-        draft_head_network(drafter, width, drafter_spec.head_width, tokens, head),
+        draft_head_network(drafter.head, spec, width, tokens),
         Network(
             "acceptance_predictor", drafter.predictor, ("hidden", "aligned"), ("logits",), predicted
         ),
     )
 
 
-def draft_head_network(
-    drafter: Drafter, width: int, head_width: int, tokens: int, head: tuple[int, int]
+def vision_network(target: VideoLlavaForConditionalGeneration, images: Tensor) -> Network:
+    varies = {"pixels": {0: "n"}, "visual": {0: "n"}}
+    return Network("vision", Vision(target), ("pixels",), ("visual",), (images,), varies)
+
+
+def draft_head_network(head: DraftHead, spec: DrafterSpec, width: int, tokens: int) -> Network:
+    rows = {
+        "embedding": torch.rand(1, EXAMPLE_ROWS, width),
+        "hidden": torch.rand(1, EXAMPLE_ROWS, width),
+        "feature": torch.rand(1, EXAMPLE_ROWS, spec.head_width),
+    }
+    dh = spec.head_width // spec.head_heads
+    outputs = ("logits", "feature_out", "keys", "values")
+    return head_network("draft_head", head, rows, outputs, (spec.head_heads, tokens, dh))
+
+
+def head_network(
+    name: str,
+    head: nn.Module,
+    rows: dict[str, Tensor],
+    outputs: tuple[str, ...],
+    memory: tuple[int, int, int],
 ) -> Network:
-    rows, past = 3, 7
+    """A head with a cache of its own: m rows behind S past ones. `memory` is heads, tokens, dh."""
+    m, past = EXAMPLE_ROWS, EXAMPLE_ROWS + 4
+    heads, tokens, dh = memory
     example = {
-        "embedding": torch.rand(1, rows, width),
-        "hidden": torch.rand(1, rows, width),
-        "feature": torch.rand(1, rows, head_width),
-        "position": torch.arange(rows) + past,
-        "past_keys": torch.rand(1, past, *head),
-        "past_values": torch.rand(1, past, *head),
-        "mask": torch.zeros(rows, past + rows),
-        "memory_keys": torch.rand(1, head[0], tokens, head[1]),
-        "memory_values": torch.rand(1, head[0], tokens, head[1]),
+        **rows,
+        "position": torch.arange(m) + past,
+        "past_keys": torch.rand(1, past, heads, dh),
+        "past_values": torch.rand(1, past, heads, dh),
+        "mask": torch.zeros(m, past + m),
+        "memory_keys": torch.rand(1, heads, tokens, dh),
+        "memory_values": torch.rand(1, heads, tokens, dh),
     }
     dynamic = {
-        **{name: {1: "m"} for name in ("embedding", "hidden", "feature")},
+        **{name: {1: "m"} for name in (*rows, *outputs)},
         "position": {0: "m"},
         **{name: {1: "S"} for name in ("past_keys", "past_values")},
         "mask": {0: "m", 1: "T"},
     }
-    outputs = ("logits", "feature_out", "keys", "values")
-    return Network(
-        "draft_head", drafter.head, tuple(example), outputs, tuple(example.values()), dynamic
-    )
+    return Network(name, head, tuple(example), outputs, tuple(example.values()), dynamic)

@@ -6,7 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import onnx
@@ -51,13 +51,23 @@ def strip(model: onnx.ModelProto) -> None:
     model.opset_import.extend(kept)
 
 
-def tensor_specs(values: list[onnx.ValueInfoProto]) -> tuple[TensorSpec, ...]:
-    """The manifest's description of a graph's inputs or outputs."""
+def tensor_specs(
+    values: Iterable[onnx.ValueInfoProto], names: Mapping[str, Mapping[int, str]] | None = None
+) -> tuple[TensorSpec, ...]:
+    """The manifest's description of a graph's inputs or outputs; `names` names axes of fixed length
+    that vary for the caller.
+    """
+
+    def shape(value: onnx.ValueInfoProto) -> tuple[int | str, ...]:
+        named = (names or {}).get(value.name, {})
+        dims = enumerate(value.type.tensor_type.shape.dim)
+        return tuple(named.get(i) or d.dim_param or d.dim_value for i, d in dims)
+
     return tuple(
         TensorSpec(
             value.name,
             onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name,
-            tuple(d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim),
+            shape(value),
         )
         for value in values
     )

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from xsd_edge.bundle import ClipInfo, DrafterInfo
+from xsd_edge.assets import fetch_base
+from xsd_edge.bundle import ClipInfo, DrafterInfo, sha256_of
 from xsd_edge.calibration.batches import Pair
 from xsd_edge.errors import TrainingError
+from xsd_edge.export.early import early_networks, load_early
+from xsd_edge.export.networks import Network, small_networks
 from xsd_edge.models.drafter import Drafter
 from xsd_edge.models.trained import trained_target
 from xsd_edge.recipe import Recipe
@@ -34,7 +37,10 @@ def load_pair(recipe: Recipe, cache: Path) -> tuple[Pair, str]:
     target, words, tokenizer_json = trained_target(recipe, cache)
     width = target.config.get_text_config().hidden_size
     drafter, vocabulary = load_drafter(recipe, recipe.folder / recipe.drafter.trained, width)
-    return Pair(target, drafter, vocabulary, words, recipe, clip_info(recipe)), tokenizer_json
+    early = load_early(recipe, width, len(vocabulary))
+    return Pair(
+        target, drafter, vocabulary, words, recipe, clip_info(recipe), early
+    ), tokenizer_json
 
 
 def load_drafter(recipe: Recipe, weights: Path, width: int) -> tuple[Drafter, NDArray[np.int32]]:
@@ -57,6 +63,25 @@ def load_drafter(recipe: Recipe, weights: Path, width: int) -> tuple[Drafter, ND
     return drafter.eval(), vocabulary
 
 
+def pair_hashes(recipe: Recipe, cache: Path) -> dict[str, str]:
+    """sha256 of everything that `load_pair` reads."""
+    base = fetch_base(recipe.base, cache)
+    weights = sorted(base.glob("*.safetensors")) if base.is_dir() else [base]
+    trained = {"target": recipe.target.trained, "drafter": recipe.drafter.trained}
+    if recipe.early is not None:
+        trained["early"] = recipe.early.trained
+    base_hashes = {"base": " ".join(sha256_of(path) for path in weights)}
+    return base_hashes | {name: sha256_of(recipe.folder / path) for name, path in trained.items()}
+
+
+def networks_of(pair: Pair) -> tuple[Network, ...]:
+    """All parts of a pair but the target's language model."""
+    if pair.early is None:
+        return small_networks(pair)
+    width = pair.target.config.get_text_config().hidden_size
+    return (*small_networks(pair), *early_networks(pair.early, pair.recipe, width))
+
+
 def clip_info(recipe: Recipe) -> ClipInfo:
     target, drafter = recipe.target, recipe.drafter
     return ClipInfo(
@@ -72,12 +97,13 @@ def clip_info(recipe: Recipe) -> ClipInfo:
     )
 
 
-def drafter_info(recipe: Recipe) -> DrafterInfo:
-    spec = recipe.drafter
+def drafter_info(pair: Pair) -> DrafterInfo:
+    spec, early = pair.recipe.drafter, pair.recipe.early
     return DrafterInfo(
         width=spec.head_width,
         heads=spec.head_heads,
         head_width=spec.head_width // spec.head_heads,
         context=spec.head_context,
         gamma_max=spec.gamma_max,
+        early_context=early.context if early and pair.early else 0,
     )

@@ -3,69 +3,95 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import onnx
 
-from xsd_edge.assets import fetch_base
-from xsd_edge.boards import Board, require_exportable
-from xsd_edge.bundle import FORMAT, BundleWriter, FileEntry, Manifest, Part, TargetInfo, sha256_of
+from xsd_edge.boards import Board
+from xsd_edge.bundle import FORMAT, FileEntry, Manifest, Part, TargetInfo
+from xsd_edge.bundle_writer import BundleWriter
 from xsd_edge.calibration.batches import Feeds, Pair, batches
-from xsd_edge.calibration.clips import CalibrationSet, Clip, scene_clip
-from xsd_edge.export.networks import Network, small_networks
-from xsd_edge.export.onnx_graph import tensor_specs, write_graph
-from xsd_edge.export.pair import clip_info, drafter_info, load_pair
-from xsd_edge.export.parity import TOLERANCE, Arrays, Parity, check_network, references
-from xsd_edge.export.quantize import pack_blocks, quantize
+from xsd_edge.calibration.clips import CalibrationSet, Clip, digest, scene_clip
+from xsd_edge.calibration.ranges import PartRanges
+from xsd_edge.export import rtx
+from xsd_edge.export.calibrate import model_digest, ranges_for
+from xsd_edge.export.fixed import fixed_sizes
+from xsd_edge.export.networks import Network
+from xsd_edge.export.onnx_graph import tensor_specs
+from xsd_edge.export.pair import clip_info, drafter_info, load_pair, networks_of, pair_hashes
+from xsd_edge.export.parity import TOLERANCE, Arrays, Parity
+from xsd_edge.export.small_part import SmallPart, for_cpu, for_engine
 from xsd_edge.export.target import embedding_table, export_target
-from xsd_edge.export.target_parity import Agreement, Spoken, check_target, speak
+from xsd_edge.export.target_parity import Agreement, check_target, speak, target_reference
 from xsd_edge.models.trained import target_info
 from xsd_edge.recipe import Recipe
-from xsd_edge.runtime.decoder import Decoder
-from xsd_edge.runtime.onnx_engine import OnnxEngine
 from xsd_edge.training.scenes import DESCRIBE, HELD_OUT
 
 Report = Callable[[str], None]
+Progress = Callable[[str, int, int, Mapping[str, float]], None]
 
-# Milliseconds of one run on one core of an x86 server with VNNI (benchmarks/precisions.py), fp32 /
-# int8 with Q/DQ / int8_blocks: vision 1.1 / 1.9, event encoder 2.6 / 5.7, draft head 0.59 / 0.59 /
-# 0.32. The other parts lose by int8 too, and run once a clip.
-BLOCKS_FOR = ("draft_head",)  # on boards that run ONNX Runtime
 DEMO_SEED = HELD_OUT  # of the clip that the bundle ships
 PARITY_SEEDS = range(HELD_OUT + 1, HELD_OUT + 5)
 TOOLS = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "onnxruntime-genai")
+PHASE = "export"
+Sizes = Mapping[str, int]
+DimensionNames = Mapping[str, Mapping[int, str]]
+NOTHING_FIXED: Sizes = MappingProxyType({})
+NOTHING_NAMED: DimensionNames = MappingProxyType({})
+
+
+def silent(phase: str, step: int, steps: int, values: Mapping[str, float]) -> None:
+    """Progress that nobody watches."""
 
 
 def export_bundle(
-    recipe: Recipe, board: Board, folder: Path, *, cache: Path, report: Report
+    recipe: Recipe,
+    board: Board,
+    folder: Path,
+    *,
+    cache: Path,
+    report: Report,
+    progress: Progress = silent,
 ) -> Manifest:
     """Make the bundle of `recipe` for `board` at `folder`, all or nothing.
 
-    `cache` keeps the base model; `report` gets a line about each thing done.
+    `cache` keeps the base model; `report` gets a line about each thing done, `progress` each step.
 
     Raises:
         TrainingError: weights are missing or do not fit the recipe; names the command.
         AssetError: the base model cannot be had.
-        BundleError: a graph does not answer as PyTorch does, or `folder` is something else.
+        BundleError: a graph does not answer as PyTorch does, TensorRT would refuse it, or `folder`
+            is something else.
         RecipeError: the calibration set is wrong.
     """
-    require_exportable(board)
+    began = time.monotonic()
     with BundleWriter(folder) as writer:
         calibration = CalibrationSet.load(recipe.name)
         report(f"loading {recipe.name}: base model, target, drafter")
         pair, tokenizer_json = load_pair(recipe, cache)
         writer.path("tokenizer.json").write_text(tokenizer_json, encoding="utf-8")
-        info = target_info(recipe, pair.target)
-        export = _Export(writer, pair, board, info, report)
-        export.target(tokenizer_json, [scene_clip(seed) for seed in PARITY_SEEDS])
-        export.small_networks(list(calibration.clips(recipe, report)))
-        manifest = export.manifest(_provenance(recipe, calibration, fetch_base(recipe.base, cache)))
+        clips = list(calibration.clips(recipe, report))
+        hashes = pair_hashes(recipe, cache)
+        networks = networks_of(pair)
+        export = _Export(writer, pair, board, report, progress, steps=len(networks) + 1)
+        checked = [scene_clip(seed) for seed in PARITY_SEEDS]
+        export.target(tokenizer_json, checked)
+        ranges = ranges_for(pair, networks, clips, model_digest(hashes), report, progress)
+        feeds = batches(pair, checked)
+        for network in networks:
+            export.small_part(network, ranges.parts[network.name], feeds[network.name])
+        tools = {tool: version(tool) for tool in TOOLS}
+        manifest = export.manifest({**hashes, "calibration": digest(clips), **tools})
         writer.commit(manifest)
-    report(f"wrote {folder}")
+    report(f"wrote {folder}: {_costs(folder, time.monotonic() - began)}")
     return manifest
 
 
@@ -73,20 +99,38 @@ class _Export:
     """One export on its way: what has been written, and how it compares."""
 
     def __init__(
-        self, writer: BundleWriter, pair: Pair, board: Board, info: TargetInfo, report: Report
+        self,
+        writer: BundleWriter,
+        pair: Pair,
+        board: Board,
+        report: Report,
+        progress: Progress,
+        steps: int,
     ) -> None:
-        self._writer, self._pair, self._board = writer, pair, board
-        self._info, self._report = info, report
+        self._writer, self._pair, self._board, self._report = writer, pair, board, report
+        self._engines = board.engine == "tensorrt"
+        self._target_backend = "cuda" if self._engines else "cpu"
+        cache_type = "float16" if self._engines else "float32"
+        self._info: TargetInfo = target_info(pair.recipe, pair.target, cache_type)
+        self._progress, self._steps = progress, steps
         self._parts: dict[str, Part] = {}
         self._rows: list[Parity] = []
         self._agreements: list[Agreement] = []
+        self._kept: dict[str, dict[str, float]] = {}
+        if self._engines and not rtx.available():
+            report('engine parts are not compiled here: pip install "xsd-edge[rtx]" does that')
 
     def target(self, tokenizer_json: str, clips: list[Clip]) -> None:
         """The language model in INT4, and the reference that its gate needs."""
         self._report("target: quantizing the language model to int4")
         folder = self._writer.path("target/int4.onnx").parent
-        context = self._info.context
-        written = export_target(self._pair.target, tokenizer_json, folder, context=context)
+        written = export_target(
+            self._pair.target,
+            tokenizer_json,
+            folder,
+            context=self._info.context,
+            backend=self._target_backend,
+        )
         self._report(f"target: answering {len(clips)} held-out clips in PyTorch and from the graph")
         spoken = speak(self._pair, clips, DESCRIBE, self._info)
         agreement = check_target(self._pair, written.graph, "int4", self._info, spoken)
@@ -97,42 +141,26 @@ class _Export:
             f"divergence {agreement.divergence:.4f}"
         )
         agreement.require()
-        outcome = _target_reference(self._pair, written.graph, self._info, spoken[0])
+        outcome = target_reference(self._pair, written.graph, self._info, spoken[0])
         reference = self._reference("target", *outcome)
         data = self._writer.entry(f"target/{written.data.name}")
         graphs = {"int4": self._writer.entry(f"target/{written.graph.name}")}
-        self._add_part("target", graphs, "int4", reference, (data,))
+        self._add_part("target", graphs, "int4", reference, attachments=(data,))
 
-    def small_networks(self, clips: list[Clip]) -> None:
-        """Everything else in FP32 and INT8, with what is fastest here as the default."""
-        pair = self._pair
-        self._report(f"calibrating on {len(clips)} clips")
-        calibrating = batches(pair, clips)
-        checking = batches(pair, [scene_clip(seed) for seed in PARITY_SEEDS])
-        spec = pair.recipe
-        for network in small_networks(pair.target, pair.drafter, spec.target, spec.drafter):
-            self._small_network(network, calibrating[network.name], checking[network.name])
-
-    def _small_network(
-        self, network: Network, calibrating: list[Feeds], checking: list[Feeds]
-    ) -> None:
-        expected = references(network, checking)
-        graphs: dict[str, FileEntry] = {}
-        first = self._writer.path(f"{network.name}/fp32.onnx")
-        makers: dict[str, Callable[[Path], None]] = {
-            "fp32": lambda path: write_graph(network, path),
-            "int8": lambda path: quantize(first, path, calibrating),
-        }
-        if network.name in BLOCKS_FOR:
-            makers["int8_blocks"] = lambda path: pack_blocks(first, path)
-        for precision, make in makers.items():
-            path = first.with_name(f"{precision}.onnx")
-            make(path)
-            self._add_row(check_network(network, path, precision, checking, expected))
-            graphs[precision] = self._writer.entry(f"{network.name}/{precision}.onnx")
-        reference = self._reference(network.name, checking[0], expected[0])
-        default = "int8_blocks" if network.name in BLOCKS_FOR else "fp32"
-        self._add_part(network.name, graphs, default, reference)
+    def small_part(self, network: Network, ranges: PartRanges, checking: list[Feeds]) -> None:
+        """One network in the board's precisions."""
+        name = network.name
+        folder = self._writer.path(f"{name}/reference.npz").parent
+        sizes = fixed_sizes(network, head_contexts(self._pair.recipe)) if self._engines else {}
+        if self._engines:
+            with tempfile.TemporaryDirectory(prefix=".twins.", dir=self._writer.work) as scratch:
+                made = for_engine(network, ranges, checking, sizes, folder, Path(scratch))
+        else:
+            made = for_cpu(network, ranges, checking, folder)
+        self._report_part(name, made)
+        graphs = {p: self._writer.entry(f"{name}/{g.name}") for p, g in made.graphs.items()}
+        reference = self._reference(name, made.inputs, made.outputs)
+        self._add_part(name, graphs, made.default, reference, sizes, network.dynamic)
 
     def manifest(self, provenance: dict[str, str]) -> Manifest:
         """Write what is no graph, and describe everything."""
@@ -140,6 +168,7 @@ class _Export:
         parity = {
             "graphs": [asdict(row) for row in self._rows],
             "target": [asdict(agreement) for agreement in self._agreements],
+            "kept_in_float": self._kept,
         }
         text = json.dumps(parity, indent=1, sort_keys=True) + "\n"
         writer.path("parity.json").write_text(text, encoding="utf-8")
@@ -162,9 +191,27 @@ class _Export:
             prompt=recipe.target.prompt,
             target=self._info,
             clip=clip_info(recipe),
-            drafter=drafter_info(recipe),
+            drafter=drafter_info(self._pair),
             provenance=provenance,
         )
+
+    def _report_part(self, name: str, made: SmallPart) -> None:
+        for path, cost in made.kept.items():
+            self._report(f"{name}: {path} stays in floating point, int8 would cost {cost:.1%}")
+        for row in made.rows:
+            self._report(
+                f"{row.part} {row.precision}: cosine {row.cosine_mean:.6f}, "
+                f"least {row.cosine_min:.6f}, largest error {row.max_error:g}"
+            )
+        for precision, built in made.compiled.items():
+            self._report(
+                f"{name} {precision}: compiled by TensorRT-RTX in {built.seconds:.1f} s, "
+                f"plan of {built.size / 1e6:.1f} MB"
+            )
+        for row in made.rows:
+            row.require()
+        self._rows += made.rows
+        self._kept[name] = made.kept
 
     def _reference(self, part: str, inputs: Feeds, outputs: Arrays) -> FileEntry:
         relative = f"{part}/reference.npz"
@@ -173,65 +220,49 @@ class _Export:
         np.savez(self._writer.path(relative), **arrays)  # type: ignore[arg-type]  # numpy's stub has no ** form
         return self._writer.entry(relative)
 
-    def _add_row(self, row: Parity) -> None:
-        self._rows.append(row)
-        self._report(
-            f"{row.part} {row.precision}: cosine {row.cosine_mean:.6f}, "
-            f"least {row.cosine_min:.6f}, largest error {row.max_error:g}"
-        )
-        row.require()
-
     def _add_part(
         self,
         name: str,
         graphs: dict[str, FileEntry],
         default: str,
         reference: FileEntry,
+        sizes: Sizes = NOTHING_FIXED,
+        names: DimensionNames = NOTHING_NAMED,
         attachments: tuple[FileEntry, ...] = (),
     ) -> None:
         path = self._writer.path(graphs[default].path)
-        network = onnx.load(str(path), load_external_data=False)
+        model = onnx.load(str(path), load_external_data=False)
+        small = "tensorrt" if self._engines else "cpu"
         self._parts[name] = Part(
             name=name,
             files=graphs,
             default=default,
-            inputs=tensor_specs(list(network.graph.input)),
-            outputs=tensor_specs(list(network.graph.output)),
-            opset=next(o.version for o in network.opset_import if o.domain == ""),
+            inputs=tensor_specs(model.graph.input, names),
+            outputs=tensor_specs(model.graph.output, names),
+            opset=next(o.version for o in model.opset_import if o.domain == ""),
+            backend=self._target_backend if name == "target" else small,
+            sizes=dict(sizes),
             reference=reference,
             tolerance={precision: TOLERANCE[precision] for precision in graphs},
             attachments=attachments,
         )
+        self._progress(PHASE, len(self._parts), self._steps, {})
 
 
-def _target_reference(
-    pair: Pair, graph: Path, info: TargetInfo, spoken: Spoken
-) -> tuple[Feeds, Arrays]:
-    """One prompt in one pass from an empty cache: states of all rows, logits of the last.
-
-    As the graph itself answers here: an engine elsewhere has to agree with what was exported.
-    """
-    table = embedding_table(pair.target)
-    before = pair.words.encode(pair.recipe.target.prompt.split("<video>")[0]).ids
-    inputs = np.concatenate([table[before], spoken.visual, table[spoken.question]])
-    inputs = inputs.astype(np.float32)
-    rows = len(inputs)
-    logits, hidden = Decoder(OnnxEngine(graph), info, table).prefill(inputs)
-    feeds: Feeds = {
-        "inputs_embeds": inputs[None],
-        "attention_mask": np.ones((1, rows), np.int64),
-        "rows": np.array([rows - 1], np.int64),
-    }
-    return feeds, {"logits": logits[None], "hidden_states": hidden[None]}
+def head_contexts(recipe: Recipe) -> dict[str, int]:
+    """Rows of the cache of each drafting head."""
+    early = {"early_head": recipe.early.context} if recipe.early else {}
+    return {"draft_head": recipe.drafter.head_context, **early}
 
 
-def _provenance(recipe: Recipe, calibration: CalibrationSet, base: Path) -> dict[str, str]:
-    """What the bundle was made of, by hash, and with which tools."""
-    weights = sorted(base.glob("*.safetensors")) if base.is_dir() else [base]
-    return {
-        "base": " ".join(sha256_of(path) for path in weights),
-        "target": sha256_of(recipe.folder / recipe.target.trained),
-        "drafter": sha256_of(recipe.folder / recipe.drafter.trained),
-        "calibration": calibration.digest(),
-        **{tool: version(tool) for tool in TOOLS},
-    }
+def _costs(folder: Path, seconds: float) -> str:
+    """Wall time, peak memory of this process and of the model builder, and the bundle's size."""
+    own, builder = (
+        resource.getrusage(who).ru_maxrss / (1 << 20)  # Linux counts kilobytes
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return (
+        f"{seconds:.1f} s, peak memory {own:.2f} GB (model builder {builder:.2f} GB), "
+        f"{size / 1e6:.1f} MB"
+    )

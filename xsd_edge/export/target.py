@@ -10,6 +10,8 @@ Made by onnxruntime-genai's model builder, then changed by `target_surgery`:
     out hidden_states          [1, m, D] float32, after the final norm: what the last product reads
     out present.I.key          [1, KV, S, dh] float32, and .value
 
+For CUDA the operators and the cache are float16; all else that goes in and out is the same.
+
 Shared buffer: bind past and present of one layer to the same buffer of S >= T rows. A pass writes
 rows [past, T) and reads nothing behind T, so that forgetting tokens is passing a smaller T::
 
@@ -49,7 +51,12 @@ from transformers import VideoLlavaForConditionalGeneration
 from xsd_edge.errors import BundleError
 from xsd_edge.export.onnx_graph import strip
 from xsd_edge.export.quantize import pack_products
-from xsd_edge.export.target_surgery import ask_for_rows, name_dimensions, set_rotary
+from xsd_edge.export.target_surgery import (
+    ask_for_rows,
+    float_edges,
+    name_dimensions,
+    set_rotary,
+)
 from xsd_edge.models.trained import head_width, language_config
 
 LAST_PRODUCT = "/lm_head/MatMul"
@@ -61,6 +68,8 @@ BUILDER_OPTIONS = {
     "int4": (f"int4_nodes_to_exclude={LAST_PRODUCT}", f"nodes_to_exclude={LAST_PRODUCT}"),
     "fp32": (),
 }
+# Of the vocabulary product: on CPUs activations may be rounded to int8, which is faster.
+ACCURACY_LEVEL = {"cpu": 4, "cuda": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +87,12 @@ def export_target(
     *,
     context: int,
     precision: str = "int4",
+    backend: str = "cpu",
 ) -> TargetGraph:
     """Write the language model of `model` as `folder`/PRECISION.onnx and .onnx.data.
 
-    `context` is the longest sequence that gets positions; `precision` is "int4" or "fp32".
+    `context` is the longest sequence that gets positions; `precision` is "int4" or "fp32";
+    `backend` "cuda" gives float16 operators and a float16 cache.
 
     Raises:
         BundleError: the model builder failed; the message ends with its last words.
@@ -91,13 +102,14 @@ def export_target(
     with tempfile.TemporaryDirectory(prefix=".target.", dir=folder) as scratch:
         checkpoint, built = Path(scratch, "checkpoint"), Path(scratch, "built")
         save_language_model(model, tokenizer_json, checkpoint, context)
-        _run_builder(checkpoint, built, precision, graph.name)
+        _run_builder(checkpoint, built, precision, backend, graph.name)
         network = onnx.load(str(built / graph.name))
     config = language_config(model)
     set_rotary(network, config, context)
     if precision == "int4":
-        network = pack_products(network)
+        network = pack_products(network, ACCURACY_LEVEL[backend])
     ask_for_rows(network)
+    float_edges(network)
     name_dimensions(network, head_width(config))
     strip(network)
     # The builder appends the commit of whatever repository it is installed under.
@@ -135,7 +147,9 @@ def save_language_model(
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
 
 
-def _run_builder(checkpoint: Path, built: Path, precision: str, filename: str) -> None:
+def _run_builder(
+    checkpoint: Path, built: Path, precision: str, backend: str, filename: str
+) -> None:
     """Run the model builder as a process: it prints, sets up logging and keeps its copies."""
     options = (
         "exclude_embeds=true",
@@ -147,7 +161,7 @@ def _run_builder(checkpoint: Path, built: Path, precision: str, filename: str) -
     )
     command = [sys.executable, "-m", "onnxruntime_genai.models.builder"]
     command += ["-m", "target", "-i", str(checkpoint), "-o", str(built), "-p", precision]
-    command += ["-e", "cpu", "-c", str(built.with_name("cache")), "--extra_options", *options]
+    command += ["-e", backend, "-c", str(built.with_name("cache")), "--extra_options", *options]
     _return_freed_memory()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0 or not (built / filename).is_file():

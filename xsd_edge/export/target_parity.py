@@ -10,14 +10,16 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from transformers import VideoLlavaForConditionalGeneration
 from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from xsd_edge.bundle import TargetInfo
-from xsd_edge.calibration.batches import Pair, frames_of
+from xsd_edge.calibration.batches import Feeds, Pair, frames_of
 from xsd_edge.calibration.clips import Clip
 from xsd_edge.errors import BundleError
-from xsd_edge.export.parity import row_cosines
+from xsd_edge.export.parity import Arrays, compare, row_cosines
 from xsd_edge.export.target import embedding_table
+from xsd_edge.models.trained import language_config, language_info
 from xsd_edge.runtime.decoder import Decoder
 from xsd_edge.runtime.onnx_engine import OnnxEngine
 
@@ -26,6 +28,7 @@ from xsd_edge.runtime.onnx_engine import OnnxEngine
 LEAST_TOP1 = 0.8
 MOST_DIVERGENCE = 0.15
 LONGEST_ANSWER = 64
+PROBE_ROWS = 12  # random rows through a language model that has nothing to say yet
 NEVER = np.float32(-1e4)  # a logit; finite, so that divergences stay numbers
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -144,6 +147,48 @@ def check_target(
         cosine_hidden=float(np.concatenate([row_cosines(*h) for h in hidden]).mean()),
         cosine_logits=float(np.concatenate([row_cosines(*x) for x in logits]).mean()),
     )
+
+
+def target_reference(
+    pair: Pair, graph: Path, info: TargetInfo, spoken: Spoken
+) -> tuple[Feeds, Arrays]:
+    """One prompt in one pass from an empty cache: states of all rows, logits of the last.
+
+    As the graph itself answers here: an engine elsewhere has to agree with what was exported.
+    """
+    table = embedding_table(pair.target)
+    before = pair.words.encode(pair.recipe.target.prompt.split("<video>")[0]).ids
+    inputs = np.concatenate([table[before], spoken.visual, table[spoken.question]])
+    inputs = inputs.astype(np.float32)
+    rows = len(inputs)
+    logits, hidden = Decoder(OnnxEngine(graph), info, table).prefill(inputs)
+    feeds: Feeds = {
+        "inputs_embeds": inputs[None],
+        "attention_mask": np.ones((1, rows), np.int64),
+        "rows": np.array([rows - 1], np.int64),
+    }
+    return feeds, {"logits": logits[None], "hidden_states": hidden[None]}
+
+
+@torch.no_grad()
+def check_language_model(
+    model: VideoLlavaForConditionalGeneration, graph: Path, cache_dtype: str
+) -> float:
+    """The least cosine of hidden states between PyTorch and an INT4 graph, on random rows.
+
+    Raises:
+        BundleError: it is below what INT4 may cost.
+    """
+    config = language_config(model)
+    info = language_info(config, PROBE_ROWS, cache_dtype)
+    rows = np.random.default_rng(0).normal(size=(PROBE_ROWS, config.hidden_size))
+    inputs: Floats = (rows * config.initializer_range).astype(np.float32)
+    decoder = Decoder(OnnxEngine(graph), info, embedding_table(model))
+    found = decoder.forward(inputs, last=1).hidden
+    states = model.model.language_model(inputs_embeds=torch.from_numpy(inputs)[None])
+    row = compare("target", "int4", [(states.last_hidden_state[0].numpy(), found)])
+    row.require()
+    return row.cosine_min
 
 
 def divergence(wanted: Floats, found: Floats) -> float:

@@ -26,6 +26,33 @@ def ask_for_rows(network: onnx.ModelProto) -> None:
     graph.input.append(helper.make_tensor_value_info("rows", TensorProto.INT64, ["k"]))
 
 
+def float_edges(network: onnx.ModelProto) -> None:
+    """Embeddings, logits and states in float32 around a float16 graph, in place; not the cache."""
+    graph = network.graph
+    half, single = TensorProto.FLOAT16, TensorProto.FLOAT
+    for value in (*graph.input, *graph.output):
+        kind = value.type.tensor_type
+        if kind.elem_type != half or value.name.startswith(("past_key_values.", "present.")):
+            continue
+        inner, name = f"{value.name}_half", value.name
+        kind.elem_type = single
+        if any(value.name == each.name for each in graph.input):
+            rename(graph, name, inner)
+            graph.node.insert(0, helper.make_node("Cast", [name], [inner], inner, to=half))
+        else:
+            rename(graph, name, inner)
+            graph.node.append(helper.make_node("Cast", [inner], [name], f"{name}_cast", to=single))
+
+
+def rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+    """Let every node call a tensor by another name, in place."""
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for index, name in enumerate(names):
+                if name == old:
+                    names[index] = new
+
+
 def name_dimensions(network: onnx.ModelProto, head_width: int) -> None:
     """Batch 1 and the dimension names of the module's table, in place."""
     names: dict[str, tuple[int | str | None, ...]] = {
@@ -64,4 +91,6 @@ def set_rotary(network: onnx.ModelProto, config: LlamaConfig, context: int) -> N
     found = [c for c in network.graph.initializer if c.name in tables]
     assert len(found) == len(tables)
     for constant in found:
-        constant.CopyFrom(numpy_helper.from_array(tables[constant.name].numpy(), constant.name))
+        table = tables[constant.name].numpy()
+        table = table.astype(helper.tensor_dtype_to_np_dtype(constant.data_type))
+        constant.CopyFrom(numpy_helper.from_array(table, constant.name))

@@ -38,9 +38,18 @@ def trained_target(
     return model.eval(), Tokenizer.from_str(base.tokenizer_json), base.tokenizer_json
 
 
-def target_info(recipe: Recipe, model: VideoLlavaForConditionalGeneration) -> TargetInfo:
+def target_info(
+    recipe: Recipe, model: VideoLlavaForConditionalGeneration, cache_dtype: str = "float32"
+) -> TargetInfo:
     """What a decoder must know of this target."""
-    config = language_config(model)
+    masked = (recipe.target.image_token, recipe.target.video_token)
+    return language_info(language_config(model), CONTEXT, cache_dtype, masked)
+
+
+def language_info(
+    config: LlamaConfig, context: int, cache_dtype: str, masked: tuple[int, ...] = ()
+) -> TargetInfo:
+    """The same of any Llama; `masked` are the tokens that it never says."""
     ends = config.eos_token_id
     return TargetInfo(
         layers=config.num_hidden_layers,
@@ -48,10 +57,10 @@ def target_info(recipe: Recipe, model: VideoLlavaForConditionalGeneration) -> Ta
         head_width=head_width(config),
         hidden=config.hidden_size,
         vocabulary=config.vocab_size,
-        context=CONTEXT,
+        context=context,
         end_tokens=tuple(ends) if isinstance(ends, list) else (int(ends or 0),),
-        masked_tokens=(recipe.target.image_token, recipe.target.video_token),
-        cache_dtype="float32",
+        masked_tokens=masked,
+        cache_dtype=cache_dtype,
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xsd_edge.bundle import ClipInfo
 
 BICUBIC = -0.5  # the cubic's parameter in Pillow, and so in CLIP's preprocessing
+ONE = float(1 << 22)  # Pillow's weight of a whole pixel
 
 
 def pixels(frame: NDArray[np.uint8], clip: ClipInfo) -> NDArray[np.float32]:
@@ -19,8 +20,8 @@ def pixels(frame: NDArray[np.uint8], clip: ClipInfo) -> NDArray[np.float32]:
     side = clip.image_side
     height, width = frame.shape[:2]
     if (height, width) != (side, side):
-        scale = side / min(height, width)
-        tall, wide = max(side, int(height * scale)), max(side, int(width * scale))
+        short = min(height, width)
+        tall, wide = height * side // short, width * side // short
         frame = resize(frame, tall, wide)
         top, left = (tall - side) // 2, (wide - side) // 2
         frame = frame[top : top + side, left : left + side]
@@ -33,25 +34,29 @@ def resize(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
     """Bicubic with the support widened when shrinking, as Pillow does. [H, W, 3] -> [height, width,
     3]
 
-    Pillow rounds to bytes after the horizontal and again after the vertical pass; so does this.
+    Pillow's weights are whole numbers of 22 bits, and it rounds to bytes after the horizontal and
+    again after the vertical pass; so does this, to the last bit: float64 holds every sum exactly.
     """
     # [H, C, W] so that either pass is one matrix product; the columns of a row lie together.
     rows, columns, channels = frame.shape
-    planes = np.ascontiguousarray(frame.transpose(0, 2, 1), np.float32)
+    planes = np.ascontiguousarray(frame.transpose(0, 2, 1), np.float64)
     across = _rounded(planes.reshape(-1, columns) @ _weights(columns, width).T)
     down = _rounded(_weights(rows, height) @ across.reshape(rows, -1))
     return np.asarray(down.astype(np.uint8).reshape(height, channels, width).transpose(0, 2, 1))
 
 
-def _rounded(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _rounded(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     """To whole numbers 0..255, in place; they stay floats, which the next product wants."""
-    values += np.float32(0.5)
-    return np.clip(np.floor(values, out=values), 0, 255, out=values)
+    sums /= ONE
+    sums += 0.5
+    return np.clip(np.floor(sums, out=sums), 0, 255, out=sums)
 
 
 @lru_cache(maxsize=8)
-def _weights(size: int, wanted: int) -> NDArray[np.float32]:
-    """Row i: how much each input pixel counts for output pixel i. [wanted, size]"""
+def _weights(size: int, wanted: int) -> NDArray[np.float64]:
+    """Row i: how much each input pixel counts for output pixel i, in units of 1 / ONE. [wanted,
+    size]
+    """
     scale = size / wanted
     reach = 2 * max(scale, 1.0)  # a cubic reaches two pixels, stretched when shrinking
     centres = (np.arange(wanted) + 0.5) * scale
@@ -61,7 +66,8 @@ def _weights(size: int, wanted: int) -> NDArray[np.float32]:
     distance = np.abs(columns + 0.5 - centres[:, None]) / max(scale, 1.0)
     inside = (columns >= first[:, None]) & (columns < last[:, None])
     weights = np.where(inside, _cubic(distance), 0.0)
-    return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
+    units = weights / weights.sum(1, keepdims=True) * ONE
+    return np.asarray(np.trunc(units + np.copysign(0.5, units)), np.float64)
 
 
 def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,48 @@
+"""EventGPT's slices: equal counts, its own canvas, the last event of a pixel wins."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from xsd_edge.events.packet import EventPacket
+from xsd_edge.events.slices import equal_counts, slice_image
+from xsd_edge.events.source import open_source
+
+SAMPLE = ROOT / "tests" / "data" / "eventgpt_sample1.npy"
+
+
+@pytest.fixture(scope="module")
+def sample() -> EventPacket:
+    source = open_source(str(SAMPLE))
+    return EventPacket.concatenate(list(source.packets()))
+
+
+def drawn(events: EventPacket) -> np.ndarray:
+    """EventGPT's own loop."""
+    image = np.full((int(events.y.max()) + 1, int(events.x.max()) + 1, 3), 255, np.uint8)
+    for x, y, p in zip(events.x, events.y, events.p, strict=True):
+        image[y, x] = (0, 0, 255) if p == 0 else (255, 0, 0)
+    return image
+
+
+def test_slices_have_equal_counts_and_the_last_takes_the_rest(sample: EventPacket) -> None:
+    slices = equal_counts(sample, 5)
+    size = len(sample) // 5
+    assert [len(s) for s in slices] == [size] * 4 + [len(sample) - 4 * size]
+    assert np.array_equal(EventPacket.concatenate(slices).t, sample.t)
+
+
+def test_pictures_are_those_of_the_loop(sample: EventPacket) -> None:
+    for events in equal_counts(sample, 5):
+        few = events.slice(0, 4000)
+        assert np.array_equal(slice_image(few), drawn(few))
+    assert slice_image(sample).shape == (480, 640, 3)
+
+
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_fewer_events_than_slices(sample: EventPacket, count: int) -> None:
+    slices = equal_counts(sample.slice(0, count), 5)
+    assert sum(len(events) for events in slices) == count
+    assert slice_image(slices[0]).tolist() == [[[255, 255, 255]]]

@@ -1,0 +1,92 @@
+"""`xsd-edge calibrate`: the ranges of a recipe's networks; and the ones that an export uses."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+from xsd_edge.calibration.batches import Feeds, Pair, batches
+from xsd_edge.calibration.clips import CalibrationSet, Clip, digest, set_path
+from xsd_edge.calibration.ranges import PartRanges, Ranges, measure
+from xsd_edge.export.networks import Network
+from xsd_edge.export.pair import load_pair, networks_of, pair_hashes
+from xsd_edge.export.sensitivity import costs
+from xsd_edge.export.smoothing import smooth
+from xsd_edge.recipe import Recipe
+
+Report = Callable[[str], None]
+Progress = Callable[[str, int, int, Mapping[str, float]], None]
+
+
+def write_ranges(
+    recipe: Recipe, path: Path | None, *, cache: Path, report: Report, progress: Progress
+) -> Path:
+    """Measure a recipe's ranges and write them to `path`, or beside its calibration set.
+
+    Raises:
+        TrainingError, AssetError, RecipeError: as `export_bundle`.
+    """
+    found = set_path(recipe.name)
+    clips = list(CalibrationSet.load(recipe.name).clips(recipe, report))
+    pair, _ = load_pair(recipe, cache)
+    networks = networks_of(pair)
+    model = model_digest(pair_hashes(recipe, cache))
+    ranges = measured(pair, networks, clips, model, progress)
+    written = path or found.with_suffix(".json")
+    written.write_text(ranges.to_json(), encoding="utf-8")
+    return written
+
+
+def ranges_for(
+    pair: Pair,
+    networks: Sequence[Network],
+    clips: Sequence[Clip],
+    model: str,
+    report: Report,
+    progress: Progress,
+) -> Ranges:
+    """The committed ranges where they are of these models and clips, else newly measured ones."""
+    path = set_path(pair.recipe.name).with_suffix(".json")
+    committed = Ranges.load(path)
+    if committed and (committed.model, committed.data) == (model, digest(clips)):
+        report(f"ranges: from {path}")
+        return committed
+    why = "of other models or clips" if committed else "not there"
+    report(f"ranges: {path} is {why}; measuring on {len(clips)} clips")
+    return measured(pair, networks, clips, model, progress)
+
+
+def measured(
+    pair: Pair,
+    networks: Sequence[Network],
+    clips: Sequence[Clip],
+    model: str,
+    progress: Progress,
+) -> Ranges:
+    """Run every clip through the pair, then every network over what it read."""
+    feeds: dict[str, list[Feeds]] = {}
+    for done, clip in enumerate(clips, 1):
+        for part, found in batches(pair, [clip]).items():
+            feeds.setdefault(part, []).extend(found)
+        progress("clips", done, len(clips), {})
+    parts = {}
+    for done, network in enumerate(networks, 1):
+        parts[network.name] = part_ranges(network, feeds[network.name])
+        progress("ranges", done, len(networks), {})
+    return Ranges(model, digest(clips), parts)
+
+
+def part_ranges(network: Network, feeds: Sequence[Feeds]) -> PartRanges:
+    """One network's ranges, and what INT8 costs its layers once they are smoothed."""
+    found = measure(network.module, network.inputs, feeds)
+    smoothed = copy.deepcopy(network.module)
+    after = smooth(smoothed, found)
+    return replace(found, costs=costs(smoothed, network.inputs, feeds, after))
+
+
+def model_digest(hashes: Mapping[str, str]) -> str:
+    """One hash of all weights that a pair was loaded from."""
+    return sha256(repr(sorted(hashes.items())).encode()).hexdigest()
