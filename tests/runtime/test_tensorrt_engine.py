@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from tests.conftest import TINY_BUNDLE
 from xsd_edge.bundle import Bundle
 from xsd_edge.errors import BundleError, DeviceError, ExtraMissingError
-from xsd_edge.runtime.engine import Array, allocate
+from xsd_edge.runtime.engine import Array, allocate, arrays_for
 from xsd_edge.runtime.onnx_engine import OnnxEngine
 from xsd_edge.runtime.tensorrt_engine import TensorRtEngine
 
@@ -79,6 +80,17 @@ def test_own_arrays_are_neither_copied_in_nor_out(fake_gpu: Any, tmp_path: Path)
     own["features"][...] = feeds["features"]
     engine.run({"features": own["features"]}, {"aligned": own["aligned"]})
     np.testing.assert_array_equal(own["aligned"], expected["aligned"])
+    engine.close()
+
+
+def test_who_allocates_for_an_engine_gets_its_arrays(fake_gpu: Any, tmp_path: Path) -> None:
+    outputs = BUNDLE.part("alignment").outputs
+    engine = TensorRtEngine(plan(tmp_path, "alignment"))
+    assert arrays_for(engine, outputs)["aligned"] is engine.arrays["aligned"]
+    other_type = (replace(outputs[0], dtype="float16"),)
+    assert arrays_for(engine, other_type)["aligned"] is not engine.arrays["aligned"]
+    onnx = OnnxEngine(BUNDLE.graph("alignment", "fp32"))
+    assert arrays_for(onnx, outputs)["aligned"].shape == (1, 16, 96)
     engine.close()
 
 

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xsd_edge.bundle import Part
-from xsd_edge.runtime.engine import Array, Arrays, Engine, allocate
+from xsd_edge.runtime.engine import Array, Arrays, Engine, arrays_for
 
 MASKED = np.float32(-1e4)
 
 
 class FixedDraftHead:
-    """Keeps its own copy of what the engine reads: the addresses of a CUDA graph never change."""
+    """Writes to the engine's own arrays, or to a copy: a CUDA graph's addresses never change."""
 
     def __init__(self, engine: Engine, part: Part) -> None:
         self._engine = engine
@@ -28,8 +28,8 @@ class FixedDraftHead:
         self._whole = tuple({spec.name for spec in part.inputs} - varying)
         self._tokens = tuple(s.name for s in part.inputs if len(s.shape) == 3 and s.shape[1] == "m")
         self._answers = tuple(spec.name for spec in part.outputs)
-        self._feeds = allocate(part.inputs, **part.sizes)
-        self._results = allocate(part.outputs, **part.sizes)
+        self._feeds = arrays_for(engine, part.inputs, **part.sizes)
+        self._results = arrays_for(engine, part.outputs, **part.sizes)
         # Padding may look at itself alone: a row that sees nothing has no softmax.
         self._own = np.where(np.eye(self._rows, dtype=bool), np.float32(0), MASKED)
 

@@ -16,7 +16,14 @@ from xsd_edge.runtime.decoder import EXACT_ROWS, LOGIT_ROWS, Decoder
 from xsd_edge.runtime.drafter import DraftHead, EventMemory
 from xsd_edge.runtime.early import EarlyDrafter, Repeat
 from xsd_edge.runtime.early_head import EarlyEngines, EarlyHead
-from xsd_edge.runtime.engine import DEFAULT_OPTIONS, EngineOptions, Opener, allocate, open_engine
+from xsd_edge.runtime.engine import (
+    DEFAULT_OPTIONS,
+    EngineOptions,
+    Opener,
+    allocate,
+    arrays_for,
+    open_engine,
+)
 from xsd_edge.runtime.loop import Prefilled
 from xsd_edge.runtime.stages import Stages
 from xsd_edge.runtime.verifier import Proposal
@@ -81,9 +88,10 @@ class Session:
         self.decoder = Decoder(
             opener(bundle, "target", options), manifest.target, embedding, EXACT_ROWS
         )
-        self._visual = allocate(manifest.parts["vision"].outputs, n=1)
+        self._visual = arrays_for(self._vision, manifest.parts["vision"].outputs, n=1)
         encoder, alignment = manifest.parts["event_encoder"], manifest.parts["alignment"]
-        self._features, self._aligned = allocate(encoder.outputs), allocate(alignment.outputs)
+        self._features = arrays_for(self._encoder, encoder.outputs)
+        self._aligned = arrays_for(self._alignment, alignment.outputs)
         before, after = manifest.prompt.split("<video>")
         self._after = after
         self.decoder.prefill(self.decoder.embed(self.tokenizer.encode(before).ids))
