@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 from xsd_edge import toml_files
+from xsd_edge.checkpoint_recipe import load_recipe, require_shapes, require_trained
 from xsd_edge.errors import RecipeError
 from xsd_edge.recipe import Recipe
 
@@ -26,9 +27,26 @@ def edited(tmp_path: Path, old: str, new: str) -> Path:
 
 @pytest.mark.parametrize("path", toml_files.named("export").values(), ids=lambda p: p.stem)
 def test_every_shipped_recipe_loads(path: Path) -> None:
-    recipe = Recipe.load(path)
+    recipe = load_recipe(str(path))
     assert recipe.name == path.stem
     assert recipe.folder == path.parent
+
+
+def test_published_shapes_fit_together() -> None:
+    recipe = require_shapes(load_recipe("video-llava-7b"))
+    assert recipe.vision.tokens == 257
+    assert recipe.events.tokens == 582
+    assert recipe.language.context > 8 * recipe.vision.tokens
+    assert recipe.drafter.event_hidden == recipe.language.hidden
+    assert recipe.drafter.event_bins == recipe.events.slices
+
+
+def test_what_each_kind_of_recipe_is_for() -> None:
+    with pytest.raises(RecipeError, match=r"no trained draft head.*--dry-run"):
+        require_trained(load_recipe("video-llava-7b"))
+    with pytest.raises(RecipeError, match="leave out --dry-run"):
+        require_shapes(load_recipe("demo"))
+    assert require_trained(load_recipe("demo")).name == "demo"
 
 
 def test_demo_sizes_fit_together() -> None:
