@@ -1,0 +1,212 @@
+"""What each way to INT4 costs the demo target: perplexity, exact captions, agreement, size.
+
+    python benchmarks/target_int4.py [--scenes 60] [--ways default,k_quant] [--cache .cache]
+
+Captions are those of held-out scenes. Perplexity is of the true caption, teacher-forced; exact are
+greedy answers that equal it; divergence is KL(float32 || way) of the next token, in nats. Every way
+but `all_int8` and `fp32` leaves the vocabulary product to INT8 blocks. The last line of stdout is
+one JSON document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader
+from onnxruntime.quantization.matmul_nbits_quantizer import (
+    GPTQWeightOnlyQuantConfig,
+    MatMulNBitsQuantizer,
+)
+
+from xsd_edge.bundle import TargetInfo
+from xsd_edge.calibration.batches import Pair, frames_of, read
+from xsd_edge.calibration.clips import scene_clip
+from xsd_edge.export import target as exporting
+from xsd_edge.export.onnx_graph import quiet
+from xsd_edge.export.pair import load_pair
+from xsd_edge.export.quantize import pack_products
+from xsd_edge.export.target_parity import divergence
+from xsd_edge.models.trained import target_info
+from xsd_edge.recipe import Recipe
+from xsd_edge.runtime.decoder import Decoder
+from xsd_edge.runtime.onnx_engine import OnnxEngine
+from xsd_edge.training.scenes import DESCRIBE, HELD_OUT, Scene
+
+LONGEST = 64
+FIRST_SEED = HELD_OUT + 1000  # away from what export checks and ships
+CALIBRATION_SEEDS = range(900_000_100, 900_000_116)  # of GPTQ
+BUILDER = {
+    "rtn": "rtn",
+    "default": "default",
+    "k_quant": "k_quant",
+    "k_quant_mixed": "k_quant_mixed",
+}
+WAYS = ("fp32", *BUILDER, "gptq", "all_int8")
+
+
+class Question(NamedTuple):
+    """A held-out scene as the decoder reads it, and what it should say."""
+
+    visual: NDArray[np.float32]  # [frames * tokens, D]
+    asked: list[int]
+    caption: list[int]
+
+
+def questions(pair: Pair, count: int) -> list[Question]:
+    after = pair.recipe.target.prompt.split("<video>")[1].format(question=DESCRIBE)
+    found = []
+    for seed in range(FIRST_SEED, FIRST_SEED + count):
+        caption = next(a for _, q, a in Scene.from_seed(seed).exchanges() if q == DESCRIBE)
+        with torch.no_grad():
+            images = frames_of(pair, scene_clip(seed))[None]
+            visual = pair.target.model.get_video_features(images).pooler_output
+        said = pair.words.encode(f" {caption}").ids
+        flat = visual.reshape(-1, visual.shape[-1]).numpy()
+        found.append(Question(flat, pair.words.encode(after).ids, said))
+    return found
+
+
+class Gptq(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is untyped
+    """Whole prompts with their answers, from an empty cache."""
+
+    def __init__(self, pair: Pair, info: TargetInfo) -> None:
+        self._left = [self._feeds(pair, info, seed) for seed in CALIBRATION_SEEDS]
+
+    def _feeds(self, pair: Pair, info: TargetInfo, seed: int) -> dict[str, NDArray[Any]]:
+        clip = scene_clip(seed)
+        inputs = read(pair, frames_of(pair, clip), clip).inputs.numpy()
+        rows = inputs.shape[1]
+        empty = np.zeros((1, info.kv_heads, 0, info.head_width), np.float32)
+        names = [f"{i}.{kind}" for i in range(info.layers) for kind in ("key", "value")]
+        return {
+            "inputs_embeds": inputs,
+            "attention_mask": np.ones((1, rows), np.int64),
+            "rows": np.arange(rows),
+            **{f"past_key_values.{name}": empty for name in names},
+        }
+
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
+        return self._left.pop() if self._left else None
+
+    def __iter__(self) -> Any:
+        return iter(self.get_next, None)
+
+
+def make(way: str, pair: Pair, tokenizer: str, info: TargetInfo, folder: Path) -> Path:
+    """The target's graph in one way; its folder holds nothing else."""
+    if way in BUILDER:
+        last = exporting.BUILDER_OPTIONS["int4"]
+        chosen = f"int4_algo_config={BUILDER[way]}"
+        exporting.BUILDER_OPTIONS["int4"] = (*last, chosen)
+        try:
+            made = exporting.export_target(pair.target, tokenizer, folder, context=info.context)
+        finally:
+            exporting.BUILDER_OPTIONS["int4"] = last
+        return made.graph
+    made = exporting.export_target(
+        pair.target, tokenizer, folder, context=info.context, precision="fp32"
+    )
+    if way == "fp32":
+        return made.graph
+    model = onnx.load(str(made.graph))
+    if way == "gptq":
+        with quiet():
+            settings = GPTQWeightOnlyQuantConfig(Gptq(pair, info), block_size=32)
+            packer = MatMulNBitsQuantizer(
+                model,
+                accuracy_level=4,
+                nodes_to_exclude=[exporting.LAST_PRODUCT],
+                algo_config=settings,
+            )
+            packer.process()
+            model = packer.model.model
+    for path in (made.graph, made.data):
+        path.unlink()
+    graph = folder / f"{way}.onnx"
+    onnx.save(
+        pack_products(model), str(graph), save_as_external_data=True, location=f"{way}.onnx.data"
+    )
+    return graph
+
+
+def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(1, keepdims=True)))
+
+
+class Said(NamedTuple):
+    """What a graph thinks of the true captions, and what it says itself."""
+
+    losses: NDArray[np.float64]
+    logits: list[NDArray[np.float32]]
+    answers: list[list[int]]
+
+
+def examine(graph: Path, pair: Pair, info: TargetInfo, asked: list[Question]) -> Said:
+    decoder = Decoder(OnnxEngine(graph), info, exporting.embedding_table(pair.target))
+    decoder.prefill(
+        decoder.embed(pair.words.encode(pair.recipe.target.prompt.split("<video>")[0]).ids)
+    )
+    start = decoder.offset
+    losses, logits, answers = [], [], []
+    for each in asked:
+        decoder.trim(start)
+        decoder.prefill(each.visual)
+        seen = decoder.offset
+        said: list[int] = []
+        newest = decoder.prefill(decoder.embed(each.asked)).logits
+        while len(said) < LONGEST:
+            token = int(newest[0].argmax())
+            if token in info.end_tokens:
+                break
+            said.append(token)
+            newest = decoder.forward(decoder.embed([token]), last=1).logits
+        answers.append(said)
+        decoder.trim(seen)
+        rows = decoder.embed([*each.asked, *each.caption[:-1]])
+        found = decoder.forward(rows, last=len(each.caption)).logits.copy()
+        logits.append(found)
+        losses.append(-log_softmax(found)[np.arange(len(each.caption)), each.caption])
+    return Said(np.concatenate(losses), logits, answers)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scenes", type=int, default=60)
+    parser.add_argument("--ways", default=",".join(WAYS))
+    parser.add_argument("--recipe", type=Path, default=Path("export/demo.toml"))
+    parser.add_argument("--cache", type=Path, default=Path(".cache"))
+    given = parser.parse_args()
+    pair, tokenizer = load_pair(Recipe.load(given.recipe), given.cache)
+    info = target_info(pair.recipe, pair.target)
+    asked = questions(pair, given.scenes)
+    table: dict[str, dict[str, float]] = {}
+    exact: list[NDArray[np.float32]] = []
+    for way in ("fp32", *(w for w in given.ways.split(",") if w != "fp32")):
+        with tempfile.TemporaryDirectory() as scratch:
+            graph = make(way, pair, tokenizer, info, Path(scratch))
+            size = sum(path.stat().st_size for path in Path(scratch).iterdir())
+            said = examine(graph, pair, info, asked)
+        exact = exact or said.logits
+        pairs = zip(exact, said.logits, strict=True)
+        table[way] = {
+            "perplexity": round(float(np.exp(said.losses.mean())), 4),
+            "exact": sum(a == q.caption for a, q in zip(said.answers, asked, strict=True)),
+            "of": len(asked),
+            "divergence": round(float(np.mean([divergence(*each) for each in pairs])), 5),
+            "megabytes": round(size / 1e6, 1),
+        }
+        print(way, table[way], flush=True)
+    print(json.dumps(table))
+
+
+if __name__ == "__main__":
+    main()
