@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from typing import Annotated, Any
+from contextlib import suppress
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -25,6 +27,16 @@ def _terminate(signal_number: int, frame: object) -> None:
     raise Terminated
 
 
+def _leave(why: str, code: int) -> NoReturn:
+    """Everything is closed by now. The interpreter's own farewell would take apart every module,
+    which with numba or torch loaded can cost a second that who stops us does not wait for.
+    """
+    console.say(f"xsd-edge: {why}")
+    with suppress(BrokenPipeError):
+        sys.stdout.flush()
+    os._exit(code)
+
+
 class Commands(TyperGroup):
     """Turns what a user can mend into one line, and lets everything else show its traceback."""
 
@@ -36,12 +48,10 @@ class Commands(TyperGroup):
         except XsdEdgeError as error:
             console.error(str(error))
             raise typer.Exit(error.exit_code) from error
-        except Terminated as error:
-            console.say("xsd-edge: terminated")
-            raise typer.Exit(TERMINATED) from error
-        except KeyboardInterrupt as error:
-            console.say("xsd-edge: interrupted")
-            raise typer.Exit(INTERRUPTED) from error
+        except Terminated:
+            _leave("terminated", TERMINATED)
+        except KeyboardInterrupt:
+            _leave("interrupted", INTERRUPTED)
         except BrokenPipeError as error:
             console.silence_stdout()
             raise typer.Exit(READER_GONE) from error

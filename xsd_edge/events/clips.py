@@ -97,6 +97,8 @@ class ClipReader:
                 "events_dropped_geometry": seen.dropped_geometry,
                 "decode_resyncs": seen.resyncs,
                 "t_backward_jumps": seen.backward_jumps,
+                "packets_lost": seen.lost,
+                "reconnects": seen.reconnects,
                 "truncated": int(seen.truncated),
             }
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,7 @@ def test_no_clip_spans_a_disconnection(fifo: Path) -> None:
             if sum(len(p.events) for p in found) > 2.1 * len(EVENTS):  # 30 of 40 ms are clips
                 break
         reader.close()
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         if after.clip == before.clip:
             assert (after.index, after.t0_us) == (before.index + 1, before.t1_us)
     assert [part.clip for part in found] == sorted(part.clip for part in found)
@@ -184,7 +185,7 @@ def test_tcp(tmp_path: Path) -> None:
         source.close()
         list(packets)
         thread.join()
-    with pytest.raises(CameraAbsentError, match="does not answer.*--wait 60"):
+    with pytest.raises(CameraAbsentError, match=r"does not answer.*--wait 60"):
         connect(spec, print)
 
 
@@ -227,7 +228,7 @@ def test_what_cannot_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     saved = os.dup(0)
     os.dup2(reading, 0)
     try:
-        with pytest.raises(SourceError, match="cannot be opened again.*leave out --reconnect"):
+        with pytest.raises(SourceError, match=r"cannot be opened again.*leave out --reconnect"):
             connect("-", print, reconnect=True)
     finally:
         os.dup2(saved, 0)

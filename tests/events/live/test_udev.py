@@ -47,14 +47,14 @@ def test_rules_are_shown_and_written(command: Python, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="cannot write .*--output"):
+    with pytest.raises(SourceError, match=r"cannot write .*--output"):
         udev.install(tmp_path / "none" / "70.rules")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
 def test_without_root_the_command_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(SourceError, match="only root may write .*run: sudo .*setup-udev"):
+    with pytest.raises(SourceError, match=r"only root may write .*run: sudo .*setup-udev"):
         udev.install(tmp_path / "70.rules")
 
 

@@ -144,7 +144,7 @@ def test_selection(driver: FakeDriver) -> None:
 
 def test_two_of_a_model_must_be_told_apart(driver: FakeDriver) -> None:
     driver.listed = [driver.entry("PROPHESEE_EVK4", s) for s in ("A", "B")]
-    with pytest.raises(SourceError, match="2 cameras fit.*--camera usb:A or usb:B"):
+    with pytest.raises(SourceError, match=r"2 cameras fit.*--camera usb:A or usb:B"):
         usb("prophesee_evk4")
     with pytest.raises(CameraAbsentError, match="is not plugged in; xsd-edge cameras"):
         usb("inivation_davis346")
@@ -159,7 +159,7 @@ def test_a_listed_camera_that_cannot_be_asked_says_why(driver: FakeDriver) -> No
 
 def test_a_camera_for_openeb_says_so(driver: FakeDriver) -> None:
     with pytest.raises(
-        SourceError, match="Prophesee EVK2, which only Prophesee's OpenEB.*--camera -"
+        SourceError, match=r"Prophesee EVK2, which only Prophesee's OpenEB.*--camera -"
     ):
         usb("prophesee_evk2", UsbNode("03fd", "5832", "1", "4", None))
 

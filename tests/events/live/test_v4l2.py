@@ -234,11 +234,14 @@ def test_an_unknown_size_and_an_unknown_format() -> None:
 def test_a_node_that_fails(code: int, number: int, kind: type[SourceError], message: str) -> None:
     kernel = Kernel()
     kernel.fails[code] = number
-    with pytest.raises(SourceError, match=message) as caught:
-        camera = opened(kernel)
-        packets = camera.packets()
+
+    def run() -> None:
+        packets = opened(kernel).packets()
         next(packets)
         kernel.fill(b"\0\0")
         list(packets)
+
+    with pytest.raises(SourceError, match=message) as caught:
+        run()
     assert type(caught.value) is kind
     assert kernel.closed == 1
