@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from tokenizers import Tokenizer
 from transformers import VideoLlavaForConditionalGeneration
 
 from xsd_edge.bundle import TargetInfo
+from xsd_edge.errors import TrainingError
 from xsd_edge.events.packet import Geometry
 from xsd_edge.events.representation import count_bins
 from xsd_edge.recipe import Recipe
@@ -29,6 +32,7 @@ from xsd_edge.runtime.onnx_engine import OnnxEngine
 from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.verifier import GreedyVerifier, Proposal
 from xsd_edge.training import scenes
+from xsd_edge.training.loop import unwritable
 from xsd_edge.training.patches import normalized
 from xsd_edge.training.target import visual_tokens
 
@@ -59,18 +63,43 @@ class Distilled:
     examples: list[Example]
 
     def save(self, path: Path) -> None:
+        """Write it whole or not at all.
+
+        Raises:
+            TrainingError: it cannot be written.
+        """
         flat = {"counts": self.counts, "clip": np.array([e.clip for e in self.examples])}
         flat["question_rows"] = np.array([e.question_rows for e in self.examples])
         flat["rows"] = np.array([len(e.hidden) for e in self.examples])
         for name in ("tokens", "hidden", "top_tokens", "top_weights"):
             flat[name] = np.concatenate([getattr(e, name) for e in self.examples])
         partial = path.with_suffix(".partial.npz")
-        np.savez(partial, **flat)  # type: ignore[arg-type]  # numpy's stub has no ** form
-        partial.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(partial, **flat)  # type: ignore[arg-type]  # numpy's stub has no ** form
+            partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise unwritable(path, error) from error
 
     @classmethod
     def load(cls, path: Path) -> Distilled:
-        flat = np.load(path, allow_pickle=False)
+        """Read what `save` wrote.
+
+        Raises:
+            TrainingError: it is something else, or damaged.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                flat = dict(archive)
+            return cls._of(flat)
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise TrainingError(
+                f"{path} is no collection of answers ({error}); delete it, it is made again"
+            ) from error
+
+    @classmethod
+    def _of(cls, flat: dict[str, NDArray[Any]]) -> Distilled:
         rows, ends = flat["rows"], np.cumsum(flat["rows"])
         arrays = {n: flat[n] for n in ("tokens", "hidden", "top_tokens", "top_weights")}
         examples = []

@@ -1,12 +1,9 @@
-"""Trains the drafter: name what moves, imitate the target, then predict what the verifier will
-accept.
+"""Trains the drafter behind its alignment: imitate the target, then predict what it will accept.
 
-1. align: event tokens are regressed onto the target's embeddings of the words for what is seen
-   there.
-2. draft: the head imitates the target's next-token distribution, on its own features as it will be
-   at run
-   time (EAGLE-3's training-time test, Li et al. 2025, arXiv 2503.01840).
-3. accept: the predictor learns which of the head's drafts the greedy verifier accepts.
+draft: the head imitates the target's next-token distribution, on its own features as it will be at
+run time (EAGLE-3's training-time test, Li et al. 2025, arXiv 2503.01840). accept: the predictor
+learns which of the head's drafts the greedy verifier accepts. joint: both at once, and the
+alignment held in place.
 """
 
 from __future__ import annotations
@@ -22,11 +19,10 @@ from torch import Tensor
 
 from xsd_edge.models.drafter import MASKED, Drafter, DraftStep
 from xsd_edge.recipe import Recipe
-from xsd_edge.training import scenes
+from xsd_edge.training.alignment import AlignBatch, align_terms
 from xsd_edge.training.distill import Distilled, Example
 from xsd_edge.training.loop import Phase
-
-ALIGN_BATCH = 64
+from xsd_edge.training.losses import DISTILLATION, Mean, acceptance
 
 
 def draft_vocabulary(data: Distilled) -> NDArray[np.int64]:
@@ -34,74 +30,6 @@ def draft_vocabulary(data: Distilled) -> NDArray[np.int64]:
     said = np.concatenate([e.tokens[e.question_rows :] for e in data.examples])
     likely = np.concatenate([e.top_tokens[e.top_weights > 0.02] for e in data.examples])
     return np.unique(np.concatenate([said, likely]))
-
-
-# --- align ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class AlignBatch:
-    """Events of B clips and what each event token should mean."""
-
-    counts: Tensor  # [B, 2 * bins, side, side]
-    wanted: Tensor  # [B, E, D]
-    weight: Tensor  # [B, E]
-
-
-@dataclass(frozen=True, slots=True)
-class Meanings:
-    """The target's own embeddings of the words for what events can show."""
-
-    words: dict[str, Tensor]  # [D] each
-    places: Tensor  # [E, D]
-
-    def of(self, thing: scenes.Thing) -> Tensor:
-        names = (thing.shape, thing.size, thing.direction, thing.speed)
-        return torch.stack([self.words[str(name)] for name in names]).sum(0)
-
-
-def align_batches(
-    data: Distilled, seeds: range, meanings: Meanings, cells: int
-) -> Iterator[AlignBatch]:
-    """Endless batches; a moving thing's meaning stands in every cell that its centre crosses."""
-    rng = np.random.default_rng(5)
-    cell = scenes.SIDE / cells
-    while True:
-        picked = rng.integers(0, len(seeds), ALIGN_BATCH)
-        wanted = meanings.words["nothing"].expand(ALIGN_BATCH, cells * cells, -1).clone()
-        weight = torch.ones(ALIGN_BATCH, cells * cells)
-        for row, clip in enumerate(picked):
-            for thing in scenes.Scene.from_seed(seeds[int(clip)]).moving:
-                for phase in np.linspace(0, 1, 9):
-                    x, y = (int(v // cell) for v in thing.centre(float(phase)))
-                    wanted[row, y * cells + x] = meanings.of(thing)
-                    weight[row, y * cells + x] = 6.0
-        counts = torch.from_numpy(data.counts[picked]).float()
-        yield AlignBatch(counts, (wanted + meanings.places) / 4, weight)
-
-
-def train_alignment(
-    drafter: Drafter,
-    data: Distilled,
-    seeds: range,
-    meanings: Meanings,
-    recipe: Recipe,
-    phase: Phase,
-) -> None:
-    spec = recipe.drafter_training
-    cells = recipe.drafter.event_side // recipe.drafter.event_patch
-    scale = torch.stack(list(meanings.words.values())).square().mean().sqrt()
-
-    def loss_of(batch: AlignBatch) -> tuple[Tensor, dict[str, float]]:
-        """Relative squared error, weighted: mean of |aligned s - wanted|^2 / |wanted|^2."""
-        with torch.autocast("cpu", torch.bfloat16):
-            aligned = drafter.alignment(drafter.encoder(batch.counts)).float() * scale
-        error = (aligned - batch.wanted).square().sum(-1) / batch.wanted.square().sum(-1)
-        return (error * batch.weight).mean(), {}
-
-    parameters = [*drafter.encoder.parameters(), *drafter.alignment.parameters()]
-    batches = align_batches(data, seeds, meanings, cells)
-    phase.run([{"params": parameters, "lr": spec.rate}], spec.align_steps, batches, loss_of)
 
 
 # --- draft ---------------------------------------------------------------------------------------
@@ -158,14 +86,15 @@ class Examples:
             yield self.batch(rng.integers(0, len(self.data.examples), size))
 
 
-def feedback_mask(length: int, depth: int) -> Tensor:
+def feedback_mask(length: int, depth: int, device: torch.device | None = None) -> Tensor:
     """Who a row of the depth-th pass may see among the keys of all passes so far. [L, (depth + 1)
     L]
 
     At run time row i, drafted as the depth-th of a round, has verified rows up to i - depth in its
     cache and behind them the round's own drafts, of which row i - depth + k was the k-th.
     """
-    i, j = torch.arange(length)[:, None], torch.arange(length)[None]
+    place = torch.arange(length, device=device)
+    i, j = place[:, None], place[None]
     blocks = [j <= i - depth, *(j == i - depth + k for k in range(1, depth + 1))]
     return torch.where(torch.cat(blocks, 1), 0.0, MASKED)
 
@@ -176,9 +105,9 @@ def unrolled(
     """The head's output at each row as the first, second ... draft of a round that reaches it."""
     aligned = drafter.alignment(drafter.encoder(batch.counts))
     memory = drafter.memory(aligned)
-    length = batch.tokens.shape[1]
-    embedding, position = table[batch.tokens], torch.arange(length)
-    nothing = torch.zeros(len(batch.tokens), length, drafter.head.out.out_features)
+    length, device = batch.tokens.shape[1], batch.tokens.device
+    embedding, position = table[batch.tokens], torch.arange(length, device=device)
+    nothing = batch.hidden.new_zeros(len(batch.tokens), length, drafter.head.out.out_features)
     step: DraftStep | None = None
     keys: list[Tensor] = []
     values: list[Tensor] = []
@@ -190,7 +119,7 @@ def unrolled(
         none = nothing.new_zeros(len(nothing), 0, heads, width)
         past_keys = torch.cat([none, *keys], 1)
         past_values = torch.cat([none, *values], 1)
-        mask = feedback_mask(length, depth)
+        mask = feedback_mask(length, depth, device)
         step = drafter.head(
             embedding, hidden, feature, position, past_keys, past_values, mask, *memory
         )
@@ -199,27 +128,37 @@ def unrolled(
         yield step
 
 
+def draft_terms(
+    drafter: Drafter, batch: DraftBatch, table: Tensor, depths: int, loss: str = "kl+tv"
+) -> tuple[list[Mean], float]:
+    """The distillation loss of each depth, deeper ones weighing less, and the share of drafts that
+    are the target's choice. `loss` is a key of DISTILLATION.
+    """
+    terms, hits = [], 0.0
+    with torch.autocast(batch.hidden.device.type, torch.bfloat16):
+        steps = list(unrolled(drafter, batch, table, depths))
+    for depth, step in enumerate(steps):
+        at = batch.wanted >= 0
+        at[:, :depth] = False
+        log_q, p = step.logits.float()[at].log_softmax(-1), batch.p[at]
+        terms.append(Mean(DISTILLATION[loss](p, log_q), 0.85**depth))
+        hits += (log_q.argmax(-1) == batch.wanted[at]).float().mean().item()
+    return terms, hits / depths
+
+
 def train_head(
-    drafter: Drafter, examples: Examples, table: Tensor, recipe: Recipe, phase: Phase
+    drafter: Drafter,
+    examples: Examples,
+    table: Tensor,
+    recipe: Recipe,
+    phase: Phase,
+    loss: str = "kl+tv",
 ) -> None:
     spec = recipe.drafter_training
 
-    def loss_of(batch: DraftBatch) -> tuple[Tensor, dict[str, float]]:
-        """KL(p || q) up to p's entropy, plus TV(p, q) = 1 - sum min(p, q), which acceptance is made
-        of.
-        """
-        loss, hits = torch.zeros(()), 0.0
-        with torch.autocast("cpu", torch.bfloat16):
-            steps = list(unrolled(drafter, batch, table, spec.feedback))
-        for depth, step in enumerate(steps):
-            at = batch.wanted >= 0
-            at[:, :depth] = False
-            log_q, p = step.logits.float()[at].log_softmax(-1), batch.p[at]
-            cross = -(p * log_q).sum(-1)
-            variation = 1 - torch.minimum(p, log_q.exp()).sum(-1)
-            loss = loss + 0.85**depth * (cross + variation).mean()
-            hits += (log_q.argmax(-1) == batch.wanted[at]).float().mean().item()
-        return loss, {"right": hits / spec.feedback}
+    def loss_of(batch: DraftBatch) -> tuple[list[Mean], dict[str, float]]:
+        terms, right = draft_terms(drafter, batch, table, spec.feedback, loss)
+        return terms, {"right": right}
 
     trained = (drafter.encoder, drafter.alignment, drafter.memory, drafter.head)
     parameters = [p for module in trained for p in module.parameters()]
@@ -247,25 +186,78 @@ def accepted_runs(drafter: Drafter, batch: DraftBatch, table: Tensor, gamma: int
     return runs
 
 
+def accept_terms(
+    drafter: Drafter, batch: DraftBatch, table: Tensor, aligned: Tensor, gamma: int
+) -> tuple[list[Mean], float]:
+    """The predictor's loss over the positions that a round reaches, and the mean run of accepted
+    drafts. `aligned` [B, E, D].
+    """
+    with torch.no_grad():
+        runs = accepted_runs(drafter, batch, table, gamma)
+    at = batch.wanted >= 0
+    clip = torch.arange(len(runs), device=runs.device)[:, None].expand_as(runs)[at]
+    logits = drafter.predictor(batch.hidden[at], aligned[clip])
+    left = at.flip(1).cumsum(1).flip(1)[at]  # rows of the answer from here on
+    return [Mean(acceptance(logits, runs[at], left))], runs[at].float().mean().item()
+
+
 def train_predictor(
     drafter: Drafter, examples: Examples, table: Tensor, recipe: Recipe, phase: Phase
 ) -> None:
     spec, gamma = recipe.drafter_training, recipe.drafter.gamma_max
-    depths = torch.arange(gamma)
 
-    def loss_of(batch: DraftBatch) -> tuple[Tensor, dict[str, float]]:
-        """Binary cross-entropy per draft position, over the positions that a round reaches."""
+    def loss_of(batch: DraftBatch) -> tuple[list[Mean], dict[str, float]]:
         with torch.no_grad():
-            runs = accepted_runs(drafter, batch, table, gamma)
             aligned = drafter.alignment(drafter.encoder(batch.counts))
-        at = batch.wanted >= 0
-        clip = torch.arange(len(runs))[:, None].expand_as(runs)[at]
-        logits = drafter.predictor(batch.hidden[at], aligned[clip])
-        accepted = (runs[at][:, None] > depths).float()
-        left = at.flip(1).cumsum(1).flip(1)[at]  # rows of the answer from here on
-        reached = (runs[at][:, None] >= depths) & (depths < left[:, None])
-        loss = F.binary_cross_entropy_with_logits(logits[reached], accepted[reached])
-        return loss, {"drafts": runs[at].float().mean().item()}
+        terms, drafts = accept_terms(drafter, batch, table, aligned, gamma)
+        return terms, {"drafts": drafts}
 
     groups = [{"params": list(drafter.predictor.parameters()), "lr": spec.rate}]
     phase.run(groups, spec.predictor_steps, examples.stream(spec.batch, seed=7), loss_of)
+
+
+# --- joint ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class JointBatch:
+    """Answers to imitate, and clips whose events are to keep their meaning."""
+
+    draft: DraftBatch
+    align: AlignBatch
+
+
+@dataclass(frozen=True, slots=True)
+class JointWeights:
+    """loss = loss_LM + align * loss_align + accept * loss_accept."""
+
+    align: float = 0.1
+    accept: float = 0.1
+
+
+def train_jointly(
+    drafter: Drafter,
+    examples: Examples,
+    clips: Iterator[AlignBatch],
+    scale: float,
+    table: Tensor,
+    recipe: Recipe,
+    phase: Phase,
+    weights: JointWeights,
+) -> None:
+    """Every part at once; the drafts that the predictor judges are the head's of that very step."""
+    spec, gamma = recipe.drafter_training, recipe.drafter.gamma_max
+
+    def loss_of(batch: JointBatch) -> tuple[list[Mean], dict[str, float]]:
+        terms, right = draft_terms(drafter, batch.draft, table, spec.feedback)
+        held = align_terms(drafter, batch.align, scale)
+        aligned = drafter.alignment(drafter.encoder(batch.draft.counts))
+        judged, drafts = accept_terms(drafter, batch.draft, table, aligned, gamma)
+        terms += [Mean(term.rows, weights.align * term.weight) for term in held]
+        terms += [Mean(term.rows, weights.accept * term.weight) for term in judged]
+        return terms, {"right": right, "drafts": drafts}
+
+    answers = examples.stream(spec.batch, seed=8)
+    batches = (JointBatch(*pair) for pair in zip(answers, clips, strict=False))
+    groups = [{"params": list(drafter.parameters()), "lr": spec.rate / 3}]  # all is learnt already
+    phase.run(groups, spec.steps, batches, loss_of)

@@ -1,43 +1,43 @@
-"""`xsd-edge train`: the two recipes from nothing to the safetensors files that export reads."""
+"""`xsd-edge train`: from nothing to the safetensors files that export reads, phase by phase."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor, nn
-from transformers import VideoLlavaForConditionalGeneration
 
 from xsd_edge.assets import fetch_base
 from xsd_edge.errors import TrainingError
-from xsd_edge.export.target import export_target
 from xsd_edge.models.base_model import load_base
 from xsd_edge.models.drafter import Drafter
 from xsd_edge.models.target import TrainedPart, add_low_rank, build_target
-from xsd_edge.models.trained import CONTEXT, target_info, trained_target
-from xsd_edge.recipe import Recipe
-from xsd_edge.training import drafter as drafting
-from xsd_edge.training import scenes
+from xsd_edge.models.trained import trained_target
 from xsd_edge.training import target as seeing
-from xsd_edge.training.distill import Collector, Distilled, collect
-from xsd_edge.training.loop import Phase, save_atomically
+from xsd_edge.training.alignment import Seen, train_alignment
+from xsd_edge.training.bench import SEED, Run, cells_of, set_up
+from xsd_edge.training.drafter import JointWeights
+from xsd_edge.training.dsec import from_folder
+from xsd_edge.training.loop import Phase
+from xsd_edge.training.paired import Windows, from_video
 
-Report = Callable[[str, int, int, dict[str, float]], None]
-SEEDS = {"target": 1, "drafter": 2}  # of torch's generator, per command
-DISTILLED_FROM = 50_000_000  # first scene seed that the drafter learns from
+TARGET_SEED = 1  # of torch's generator
+DSEC_WINDOW_US = 50_000  # what event networks for DSEC look at
 
 
-def train_target(recipe: Recipe, folder: Path, resume: bool, report: Report, cache: Path) -> Path:
+def train_target(run: Run) -> Path:
     """Train tower, projector and low-rank updates; returns the written `TrainedPart` file."""
-    torch.manual_seed(SEEDS["target"])
-    base = load_base(fetch_base(recipe.base, cache))
+    recipe = run.recipe
+    if run.workers.count > 1:
+        raise TrainingError("the target trains in one process; start it without accelerate")
+    torch.manual_seed(TARGET_SEED)
+    base = load_base(fetch_base(recipe.base, run.cache))
     words = Tokenizer.from_str(base.tokenizer_json)
     model = build_target(recipe.target, base.config, base.tensors).train()
 
     def phase(name: str) -> Phase:
-        return Phase(name, folder, {"model": model}, resume, report)
+        return Phase(name, run.folder, {"model": model}, run.resume, run.report, run.save_every_s)
 
     seeing.train_tower(model, recipe, phase("tower"))
     seeing.train_projector(model, recipe, words, phase("projector"))
@@ -45,75 +45,71 @@ def train_target(recipe: Recipe, folder: Path, resume: bool, report: Report, cac
     end = base.config.eos_token_id
     assert isinstance(end, int)
     seeing.train_language(model, recipe, words, end, phase("language"))
-    written = recipe.folder / recipe.target.trained
-    save_atomically(TrainedPart.of(model).tensors, written)
-    return written
+    return run.write(TrainedPart.of(model).tensors, recipe.target.trained)
 
 
-def train_drafter(recipe: Recipe, folder: Path, resume: bool, report: Report, cache: Path) -> Path:
+def train_drafter(run: Run) -> Path:
     """Collect from the exported target, then train encoder, alignment, head and predictor."""
-    torch.manual_seed(SEEDS["drafter"])
-    model, words, tokenizer_json = trained_target(recipe, cache)
-    seeds = range(DISTILLED_FROM, DISTILLED_FROM + recipe.drafter_training.scenes)
-    kept = folder / "distilled.npz"
-    if not (resume and kept.is_file()):
-        folder.mkdir(parents=True, exist_ok=True)
-        graph = export_target(model, tokenizer_json, folder / "target", context=CONTEXT).graph
-        collector = Collector(model, graph, target_info(recipe, model), words, recipe)
-        count = len(seeds)
-        questions = recipe.drafter_training.questions
-        collected = collect(
-            collector, recipe, seeds, questions, lambda done: report("collect", done, count, {})
-        )
-        collected.save(kept)
-    data = Distilled.load(kept)
-
-    table = model.model.language_model.get_input_embeddings().weight.detach().float()
-    vocabulary = drafting.draft_vocabulary(data)
-    drafter = Drafter(recipe.drafter, table.shape[1], len(vocabulary))
-    _level(drafter, data, table)
-    examples = drafting.Examples(data, vocabulary, len(table))
-
-    def phase(name: str, *modules: nn.Module) -> Phase:
-        return Phase(name, folder, {str(i): m for i, m in enumerate(modules)}, resume, report)
-
-    seen = (drafter.encoder, drafter.alignment)
-    drafting.train_alignment(
-        drafter, data, seeds, meanings(model, words, recipe), recipe, phase("align", *seen)
-    )
-    drawn = (*seen, drafter.memory, drafter.head)
-    drafting.train_head(drafter, examples, table, recipe, phase("draft", *drawn))
-    drafting.train_predictor(drafter, examples, table, recipe, phase("accept", drafter.predictor))
-    written = recipe.folder / recipe.drafter.trained
-    tensors: dict[str, Tensor] = {
-        k: v.detach().to(torch.float16) for k, v in drafter.state_dict().items()
-    }
-    tensors["draft_vocabulary"] = torch.from_numpy(vocabulary).to(torch.int32)
-    save_atomically(tensors, written)
-    return written
+    bench = set_up(run, anew=not run.resume)
+    bench.align()
+    bench.draft()
+    bench.accept()
+    return bench.write()
 
 
-def meanings(
-    model: VideoLlavaForConditionalGeneration, words: Tokenizer, recipe: Recipe
-) -> drafting.Meanings:
-    """Embeddings of the words for shapes, sizes, directions, speeds and event cells."""
-    cells = recipe.drafter.event_side // recipe.drafter.event_patch
-    kinds = (*scenes.SHAPES, *scenes.SIZES, *scenes.DIRECTIONS, *scenes.SPEEDS, "nothing")
-
-    def word(text: str) -> Tensor:
-        return seeing.word_embedding(model, words, text)
-
-    numbers = [word(n) for n in ("one", "two", "three", "four", "five", "six", "seven", "eight")]
-    if cells > len(numbers):
-        raise TrainingError(f"an event grid of {cells} cells a side has no words; use up to 8")
-    row, column = word("row"), word("column")
-    places = torch.stack([row + y + column + x for y in numbers[:cells] for x in numbers[:cells]])
-    return drafting.Meanings({kind: word(kind) for kind in kinds}, places / 4)
+def train_align(run: Run, loss: str) -> Path:
+    """Collect, and align on scenes; returns the phase's checkpoint."""
+    set_up(run, anew=not run.resume).align(loss)
+    return run.phase("align").checkpoint
 
 
-def _level(drafter: Drafter, data: Distilled, table: Tensor) -> None:
-    """Scale the head's first layers so that embeddings and hidden states enter at unit size."""
-    states = torch.from_numpy(data.examples[0].hidden).float()
-    with torch.no_grad():
-        drafter.head.from_hidden.weight /= states.std()
-        drafter.head.from_embedding.weight /= table.std()
+def train_align_on(
+    run: Run, videos: Iterable[Path], folders: Iterable[Path], window_us: int | None, loss: str
+) -> Path:
+    """Align on recordings of the user's own; returns the phase's checkpoint.
+
+    A window is as long as the target's clip for videos and 50 ms for folders, if not said.
+
+    Raises:
+        TrainingError: a recording cannot be used.
+    """
+    recipe = run.recipe
+    clip_us, short_us = window_us or recipe.target.clip_us, window_us or DSEC_WINDOW_US
+    readings = [
+        *((clip_us, from_video(path, clip_us, recipe)) for path in videos),
+        *((short_us, from_folder(path, short_us)) for path in folders),
+    ]
+    windows = Windows.joined([Windows.of(found, length, recipe) for length, found in readings])
+    torch.manual_seed(SEED)
+    model, _, _ = trained_target(recipe, run.cache)
+    seen = Seen.by(model, windows, recipe)
+    width = model.config.text_config.hidden_size
+    drafter = Drafter(recipe.drafter, width, 1).to(run.workers.device)
+    phase = run.phase("align", drafter.encoder, drafter.alignment)
+    batches = seen.batches(cells_of(recipe))
+    train_alignment(drafter, batches, seen.scale, recipe, phase, loss)
+    return phase.checkpoint
+
+
+def train_draft(run: Run, loss: str) -> Path:
+    """Train the head behind a trained alignment; returns the phase's checkpoint."""
+    bench = set_up(run, anew=False)
+    bench.load("align")
+    bench.draft(loss)
+    return run.phase("draft").checkpoint
+
+
+def train_accept(run: Run) -> Path:
+    """Train the predictor of a trained head; returns the drafter that export reads."""
+    bench = set_up(run, anew=False)
+    bench.load("draft")
+    bench.accept()
+    return bench.write()
+
+
+def train_joint(run: Run, weights: JointWeights) -> Path:
+    """Train all parts of a trained drafter together; returns the drafter that export reads."""
+    bench = set_up(run, anew=False)
+    bench.load("draft", "accept")
+    bench.joint(weights)
+    return bench.write()

@@ -1,0 +1,98 @@
+"""A tiny pair that `train` can be run on: a recipe file, a base model in a cache of its own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors.torch import save_file
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from tests.conftest import ROOT
+from tests.export.conftest import LANGUAGE, byte_tokenizer
+from xsd_edge.models.target import TrainedPart, add_low_rank, build_target
+from xsd_edge.recipe import Recipe
+
+
+class TinyPair(NamedTuple):
+    """Where the recipe lies, and what XSD_EDGE_CACHE must be."""
+
+    recipe: Path
+    cache: Path
+
+
+def write_recipe(recipe: Recipe, path: Path) -> None:
+    """The TOML that loads as this recipe."""
+    lines = [f"name = {json.dumps(recipe.name)}"]
+    for part in fields(recipe):
+        table = getattr(recipe, part.name)
+        if is_dataclass(table):
+            lines.append(f"[{part.name}]")
+            lines += [f"{f.name} = {_toml(getattr(table, f.name))}" for f in fields(table)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def _toml(value: object) -> str:
+    return json.dumps(list(value) if isinstance(value, tuple) else value)
+
+
+def tiny_recipe(folder: Path) -> Recipe:
+    """The demo's, with networks and phases that take seconds."""
+    demo = Recipe.load(ROOT / "export" / "demo.toml")
+    return replace(
+        demo,
+        name="tiny",
+        base=replace(demo.base, hub="nobody/tiny"),
+        target=replace(
+            demo.target, vision_hidden=24, vision_intermediate=32, vision_layers=2, low_rank=2
+        ),
+        drafter=replace(
+            demo.drafter,
+            event_patch=16,
+            event_hidden=24,
+            event_layers=1,
+            align_hidden=24,
+            head_width=24,
+            head_heads=3,
+            head_intermediate=32,
+            head_context=192,
+            gamma_max=3,
+        ),
+        drafter_training=replace(
+            demo.drafter_training,
+            scenes=6,
+            questions=1,
+            align_steps=4,
+            steps=8,
+            batch=4,
+            feedback=2,
+            predictor_steps=4,
+        ),
+        early=None,
+        early_training=None,
+        folder=folder,
+    )
+
+
+def write_pair(place: Path, language: LlamaConfig = LANGUAGE) -> TinyPair:
+    """A base model at random, and a target as if it had been trained."""
+    torch.manual_seed(0)
+    recipe = tiny_recipe(place / "recipe")
+    weights = recipe.folder / recipe.target.trained
+    weights.parent.mkdir(parents=True)
+    snapshot = place / "cache" / "nobody--tiny"
+    snapshot.mkdir(parents=True)
+    base = LlamaForCausalLM(language).state_dict()
+    if language.tie_word_embeddings:
+        del base["lm_head.weight"]
+    save_file(base, snapshot / "model.safetensors")
+    language.save_pretrained(snapshot)
+    byte_tokenizer().save(str(snapshot / "tokenizer.json"))
+    target = build_target(recipe.target, language, base)
+    add_low_rank(target, recipe.target.low_rank)
+    save_file(TrainedPart.of(target).tensors, weights)
+    write_recipe(recipe, recipe.folder / "tiny.toml")
+    return TinyPair(recipe.folder / "tiny.toml", place / "cache")

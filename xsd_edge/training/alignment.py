@@ -1,0 +1,155 @@
+"""Trains event encoder and alignment MLP: event tokens are regressed onto what the target reads.
+
+On scenes that is the target's own embeddings of the words for what is seen there. On recordings,
+where nobody has written down what is seen, it is the target's visual tokens at the same place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import VideoLlavaForConditionalGeneration
+
+from xsd_edge.models.drafter import Drafter
+from xsd_edge.recipe import Recipe
+from xsd_edge.training import scenes
+from xsd_edge.training.loop import Phase
+from xsd_edge.training.losses import Mean, contrastive, relative_squared_error
+from xsd_edge.training.paired import Windows
+from xsd_edge.training.patches import normalized
+from xsd_edge.training.target import visual_tokens
+
+ALIGN_BATCH = 64
+TOLD = 6.0  # weight of a cell in which something happens; most cells are empty
+BUSY = 0.1  # events per pixel of a cell in which something happens
+MOST_CONTRASTED = 1024  # cells of one batch that are told apart; scores grow with its square
+# What `train align --loss` knows: weights of the squared error and of InfoNCE.
+LOSSES = {"mse": (1.0, 0.0), "infonce": (0.0, 1.0), "mse+infonce": (1.0, 0.1)}
+
+
+@dataclass(frozen=True, slots=True)
+class AlignBatch:
+    """Events of B clips and what each event token should mean."""
+
+    counts: Tensor  # [B, 2 * bins, side, side]
+    wanted: Tensor  # [B, E, D]
+    weight: Tensor  # [B, E]
+
+
+@dataclass(frozen=True, slots=True)
+class Meanings:
+    """The target's own embeddings of the words for what events can show."""
+
+    words: dict[str, Tensor]  # [D] each
+    places: Tensor  # [E, D]
+
+    @property
+    def scale(self) -> float:
+        """Root mean square of a word's elements: the aligned tokens' unit."""
+        return float(torch.stack(list(self.words.values())).square().mean().sqrt())
+
+    def of(self, thing: scenes.Thing) -> Tensor:
+        names = (thing.shape, thing.size, thing.direction, thing.speed)
+        return torch.stack([self.words[str(name)] for name in names]).sum(0)
+
+
+def scene_batches(
+    counts: NDArray[np.float16], seeds: range, meanings: Meanings, cells: int
+) -> Iterator[AlignBatch]:
+    """Endless batches; a moving thing's meaning stands in every cell that its centre crosses.
+
+    `counts` [clips, 2 * bins, side, side] of the scenes of `seeds`; `cells` a side.
+    """
+    rng = np.random.default_rng(5)
+    cell = scenes.SIDE / cells
+    while True:
+        picked = rng.integers(0, len(seeds), ALIGN_BATCH)
+        wanted = meanings.words["nothing"].expand(ALIGN_BATCH, cells * cells, -1).clone()
+        weight = torch.ones(ALIGN_BATCH, cells * cells)
+        for row, clip in enumerate(picked):
+            for thing in scenes.Scene.from_seed(seeds[int(clip)]).moving:
+                for phase in np.linspace(0, 1, 9):
+                    x, y = (int(v // cell) for v in thing.centre(float(phase)))
+                    wanted[row, y * cells + x] = meanings.of(thing)
+                    weight[row, y * cells + x] = TOLD
+        found = torch.from_numpy(counts[picked]).float()
+        yield AlignBatch(found, (wanted + meanings.places) / 4, weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Windows of recordings, and what the target made of the frames that end them."""
+
+    windows: Windows
+    visual: Tensor  # [N, P, D] its visual tokens, without CLS
+
+    @classmethod
+    def by(
+        cls, target: VideoLlavaForConditionalGeneration, windows: Windows, recipe: Recipe
+    ) -> Seen:
+        """Show the frames to tower and projector."""
+        tokens = []
+        with torch.no_grad():
+            for start in range(0, len(windows.frames), ALIGN_BATCH):
+                images = normalized(windows.frames[start : start + ALIGN_BATCH], recipe)
+                tokens.append(visual_tokens(target, images[:, None])[:, 1:].float())
+        return cls(windows, torch.cat(tokens))
+
+    @property
+    def scale(self) -> float:
+        return float(self.visual.square().mean().sqrt())
+
+    def batches(self, cells: int) -> Iterator[AlignBatch]:
+        """Endless batches; each event cell is to mean the visual token of the patch it lies in."""
+        rng = np.random.default_rng(5)
+        patches = int(self.visual.shape[1] ** 0.5)
+        near = torch.arange(cells) * patches // cells
+        patch_of = (near[:, None] * patches + near[None]).flatten()  # [E]
+        while True:
+            picked = rng.integers(0, len(self.visual), ALIGN_BATCH)
+            counts = torch.from_numpy(self.windows.counts[picked]).float()
+            busy = F.adaptive_avg_pool2d(counts.sum(1), cells).flatten(1) > BUSY
+            wanted = self.visual[torch.from_numpy(picked)][:, patch_of]
+            yield AlignBatch(counts, wanted, torch.where(busy, TOLD, 1.0))
+
+
+def align_terms(drafter: Drafter, batch: AlignBatch, scale: float, loss: str = "mse") -> list[Mean]:
+    """Relative squared error, weighted: mean of w |aligned s - wanted|^2 / |wanted|^2; InfoNCE over
+    the cells in which something happens.
+    """
+    squared, contrast = LOSSES[loss]
+    with torch.autocast(batch.counts.device.type, torch.bfloat16):
+        aligned = drafter.alignment(drafter.encoder(batch.counts)).float() * scale
+    terms = []
+    if squared:
+        rows = relative_squared_error(aligned, batch.wanted, batch.weight)
+        terms.append(Mean(rows, squared))
+    if contrast:
+        told = batch.weight > 1
+        found, wanted = aligned[told][:MOST_CONTRASTED], batch.wanted[told][:MOST_CONTRASTED]
+        terms.append(Mean(contrastive(found, wanted), contrast))
+    return terms
+
+
+def train_alignment(
+    drafter: Drafter,
+    batches: Iterator[AlignBatch],
+    scale: float,
+    recipe: Recipe,
+    phase: Phase,
+    loss: str = "mse",
+) -> None:
+    """`loss` is a key of LOSSES. With several workers each tells its own rows' cells apart."""
+    spec = recipe.drafter_training
+
+    def loss_of(batch: AlignBatch) -> tuple[list[Mean], dict[str, float]]:
+        return align_terms(drafter, batch, scale, loss), {}
+
+    parameters = [*drafter.encoder.parameters(), *drafter.alignment.parameters()]
+    phase.run([{"params": parameters, "lr": spec.rate}], spec.align_steps, batches, loss_of)

@@ -1,0 +1,214 @@
+"""What all phases of one drafter share: the run's place, the target's answers, words' meanings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import VideoLlavaForConditionalGeneration
+
+from xsd_edge.errors import TrainingError
+from xsd_edge.export.target import export_target
+from xsd_edge.models.drafter import Drafter
+from xsd_edge.models.trained import CONTEXT, target_info, trained_target
+from xsd_edge.recipe import Recipe
+from xsd_edge.training import drafter as drafting
+from xsd_edge.training import scenes
+from xsd_edge.training.alignment import Meanings, scene_batches, train_alignment
+from xsd_edge.training.distill import Collector, Distilled, collect
+from xsd_edge.training.loop import ALONE, Phase, save_atomically
+from xsd_edge.training.target import word_embedding
+from xsd_edge.training.workers import Workers
+
+Report = Callable[[str, int, int, dict[str, float]], None]
+SEED = 2  # of torch's generator
+DISTILLED_FROM = 50_000_000  # first scene seed that the drafter learns from
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one command trains, where it keeps its state, and who works on it."""
+
+    recipe: Recipe
+    folder: Path
+    cache: Path
+    resume: bool
+    report: Report
+    save_every_s: float = 120.0
+    workers: Workers = ALONE
+
+    def phase(self, name: str, *modules: nn.Module) -> Phase:
+        return Phase(
+            name,
+            self.folder,
+            {str(number): module for number, module in enumerate(modules)},
+            self.resume,
+            self.report,
+            self.save_every_s,
+            self.workers,
+        )
+
+    def write(self, tensors: dict[str, Tensor], relative: str) -> Path:
+        """Put a result where export looks for it; the first worker does."""
+        written = self.recipe.folder / relative
+        if not self.workers.rank:
+            save_atomically(tensors, written)
+        self.workers.wait()
+        return written
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What the drafter's phases work on: the drafter, what the target said, what words mean."""
+
+    run: Run
+    drafter: Drafter
+    data: Distilled
+    examples: drafting.Examples
+    vocabulary: Tensor  # [Vd] int32 token ids
+    table: Tensor  # [V, D] the target's embeddings, where the workers compute
+    meanings: Meanings
+
+    @property
+    def cells(self) -> int:
+        return cells_of(self.run.recipe)
+
+    def align(self, loss: str = "mse") -> None:
+        batches = scene_batches(
+            self.data.counts, seeds_of(self.run.recipe), self.meanings, self.cells
+        )
+        scale, phase = self.meanings.scale, self.run.phase("align", *self._seeing())
+        train_alignment(self.drafter, batches, scale, self.run.recipe, phase, loss)
+
+    def draft(self, loss: str = "kl+tv") -> None:
+        phase = self.run.phase("draft", *self._drafting())
+        drafting.train_head(self.drafter, self.examples, self.table, self.run.recipe, phase, loss)
+
+    def accept(self) -> None:
+        phase = self.run.phase("accept", self.drafter.predictor)
+        drafting.train_predictor(self.drafter, self.examples, self.table, self.run.recipe, phase)
+
+    def joint(self, weights: drafting.JointWeights) -> None:
+        recipe = self.run.recipe
+        clips = scene_batches(self.data.counts, seeds_of(recipe), self.meanings, self.cells)
+        drafting.train_jointly(
+            self.drafter,
+            self.examples,
+            clips,
+            self.meanings.scale,
+            self.table,
+            recipe,
+            self.run.phase("joint", self.drafter),
+            weights,
+        )
+
+    def load(self, *names: str) -> None:
+        """Take over what earlier phases left in the run's folder."""
+        modules = {
+            "align": self._seeing(),
+            "draft": self._drafting(),
+            "accept": (self.drafter.predictor,),
+        }
+        for name in names:
+            self.run.phase(name, *modules[name]).load()
+
+    def write(self) -> Path:
+        """The trained drafter, in float16, with its vocabulary."""
+        tensors = {
+            k: v.detach().to("cpu", torch.float16) for k, v in self.drafter.state_dict().items()
+        }
+        tensors["draft_vocabulary"] = self.vocabulary
+        return self.run.write(tensors, self.run.recipe.drafter.trained)
+
+    def _seeing(self) -> tuple[nn.Module, ...]:
+        return self.drafter.encoder, self.drafter.alignment
+
+    def _drafting(self) -> tuple[nn.Module, ...]:
+        return *self._seeing(), self.drafter.memory, self.drafter.head
+
+
+def set_up(run: Run, *, anew: bool) -> Bench:
+    """Load the trained target, collect its answers (again, if `anew`), build an untrained drafter.
+
+    Raises:
+        TrainingError: the target has not been trained, or the collection cannot be kept.
+    """
+    recipe = run.recipe
+    torch.manual_seed(SEED)
+    model, words, tokenizer_json = trained_target(recipe, run.cache)
+    kept = run.folder / "distilled.npz"
+    if not run.workers.rank and (anew or not kept.is_file()):
+        _collect(run, model, words, tokenizer_json).save(kept)
+    run.workers.wait()
+    data = Distilled.load(kept)
+    table = model.model.language_model.get_input_embeddings().weight.detach().float()
+    vocabulary = drafting.draft_vocabulary(data)
+    drafter = Drafter(recipe.drafter, table.shape[1], len(vocabulary))
+    _level(drafter, data, table)
+    return Bench(
+        run,
+        drafter.to(run.workers.device),
+        data,
+        drafting.Examples(data, vocabulary, len(table)),
+        torch.from_numpy(vocabulary).to(torch.int32),
+        table.to(run.workers.device),
+        meanings(model, words, recipe),
+    )
+
+
+def seeds_of(recipe: Recipe) -> range:
+    """The scenes that the drafter learns from."""
+    return range(DISTILLED_FROM, DISTILLED_FROM + recipe.drafter_training.scenes)
+
+
+def cells_of(recipe: Recipe) -> int:
+    """Event tokens a side."""
+    return recipe.drafter.event_side // recipe.drafter.event_patch
+
+
+def _collect(
+    run: Run, model: VideoLlavaForConditionalGeneration, words: Tokenizer, tokenizer_json: str
+) -> Distilled:
+    recipe = run.recipe
+    run.folder.mkdir(parents=True, exist_ok=True)
+    graph = export_target(model, tokenizer_json, run.folder / "target", context=CONTEXT).graph
+    collector = Collector(model, graph, target_info(recipe, model), words, recipe)
+    seeds = seeds_of(recipe)
+    questions = recipe.drafter_training.questions
+    return collect(
+        collector,
+        recipe,
+        seeds,
+        questions,
+        lambda done: run.report("collect", done, len(seeds), {}),
+    )
+
+
+def meanings(
+    model: VideoLlavaForConditionalGeneration, words: Tokenizer, recipe: Recipe
+) -> Meanings:
+    """Embeddings of the words for shapes, sizes, directions, speeds and event cells."""
+    cells = cells_of(recipe)
+    kinds = (*scenes.SHAPES, *scenes.SIZES, *scenes.DIRECTIONS, *scenes.SPEEDS, "nothing")
+
+    def word(text: str) -> Tensor:
+        return word_embedding(model, words, text)
+
+    numbers = [word(n) for n in ("one", "two", "three", "four", "five", "six", "seven", "eight")]
+    if cells > len(numbers):
+        raise TrainingError(f"an event grid of {cells} cells a side has no words; use up to 8")
+    row, column = word("row"), word("column")
+    places = torch.stack([row + y + column + x for y in numbers[:cells] for x in numbers[:cells]])
+    return Meanings({kind: word(kind) for kind in kinds}, places / 4)
+
+
+def _level(drafter: Drafter, data: Distilled, table: Tensor) -> None:
+    """Scale the head's first layers so that embeddings and hidden states enter at unit size."""
+    states = torch.from_numpy(data.examples[0].hidden).float()
+    with torch.no_grad():
+        drafter.head.from_hidden.weight /= states.std()
+        drafter.head.from_embedding.weight /= table.std()
