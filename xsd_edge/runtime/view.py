@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from xsd_edge.runtime.answer import Answer
@@ -50,26 +51,30 @@ class LiveView(Watcher):
 
 
 def drawn(now: Figures) -> RenderableType:
-    """All figures, as a box of the terminal's width."""
+    """All figures, as a box of the terminal's width; what a low terminal cuts off comes last."""
     from rich.console import Group
     from rich.panel import Panel
+
+    figures = _rows(
+        [("camera", _camera(now)), ("clip", _clip(now)), ("draft", _draft(now))],
+    )
+    longest = max((ms for _, ms in now.stages_ms), default=0.0) or 1.0
+    stages = _rows(
+        [(name, f"{'█' * round(BAR * ms / longest)}▏ {ms:.1f} ms") for name, ms in now.stages_ms]
+    )
+    answer = said(now) if now.question else ""
+    return Panel(Group(figures, "", answer, "", stages), title="xsd-edge run", title_align="left")
+
+
+def _rows(rows: Sequence[tuple[str, str]]) -> RenderableType:
     from rich.table import Table
 
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(ratio=1)
-    for name, shown in (
-        ("camera", _camera(now)),
-        ("clip", _clip(now)),
-        ("draft", _draft(now)),
-    ):
-        grid.add_row(name, shown)
-    for stage, milliseconds in now.stages_ms:
-        longest = max(ms for _, ms in now.stages_ms)
-        bar = "█" * round(BAR * milliseconds / longest) if longest else ""
-        grid.add_row(stage, f"{bar or '▏'} {milliseconds:.1f} ms")
-    answer = said(now) if now.question else ""
-    return Panel(Group(grid, "", answer), title="xsd-edge run", title_align="left")
+    for row in rows:
+        grid.add_row(*row)
+    return grid
 
 
 def said(now: Figures) -> Text:
