@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from xsd_edge.calibration.clips import CalibrationSet, recorded_clips, scene_clip
+from xsd_edge.calibration.clips import CalibrationSet, digest, recorded_clips, scene_clip
 from xsd_edge.errors import RecipeError
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.recipe import Recipe
@@ -16,6 +17,7 @@ from xsd_edge.training.scenes import HELD_OUT
 
 pytestmark = pytest.mark.host
 
+SET = "scenes = 1\nfirst_seed = 7\n"
 RECORDING = ROOT / "tests" / "data" / "eventcampy_test_events_1.evt3.raw"
 
 
@@ -52,7 +54,9 @@ def test_shipped_set_has_scenes_and_real_events(recipe: Recipe) -> None:
         (f"scenes = 2\nfirst_seed = {HELD_OUT - 1}\nrecordings = []", "held-out"),
         ("scenes = 1\nrecordings = []", "first_seed is missing"),
         ('scenes = 1\nfirst_seed = 1\nrecordings = []\nfolder = "x"', "unknown key"),
-        ("scenes = 1\nfirst_seed = 1\nrecordings = [1]", "must be str"),
+        ("scenes = 1\nfirst_seed = 1\nrecordings = [1]", "must be a table"),
+        (SET + '[[recordings]]\npath = "a"\nwindows_us = [[5, 5]]', "window 5 to 5 is no window"),
+        (SET + '[[recordings]]\npath = "a"\nwindow = 3', "unknown key recordings\\[0\\].window"),
     ],
 )
 def test_wrong_sets_are_refused(tmp_path: Path, text: str, complaint: str) -> None:
@@ -67,23 +71,40 @@ def test_unknown_set_lists_the_known_ones() -> None:
 
 def test_absent_recording_is_said(tmp_path: Path, recipe: Recipe) -> None:
     said: list[str] = []
-    text = 'scenes = 1\nfirst_seed = 7\nrecordings = ["lost.raw"]'
+    text = SET + '[[recordings]]\npath = "lost.raw"'
     clips = list(CalibrationSet.load(write(tmp_path, text)).clips(recipe, said.append))
     assert len(clips) == 1
     assert len(said) == 1
     assert "lost.raw is not here" in said[0]
 
 
-def test_digest_follows_what_is_in_the_set(tmp_path: Path) -> None:
-    text = 'scenes = 1\nfirst_seed = 7\nrecordings = ["a.raw"]'
-    path = write(tmp_path, text)
-    absent = CalibrationSet.load(path).digest()
-    (tmp_path / "a.raw").write_bytes(b"one")
-    one = CalibrationSet.load(path).digest()
-    (tmp_path / "a.raw").write_bytes(b"two")
-    two = CalibrationSet.load(path).digest()
-    assert len({absent, one, two}) == 3
-    assert CalibrationSet.load(path).digest() == two
+def test_digest_follows_what_the_clips_show_and_ask(recipe: Recipe) -> None:
+    first, second = scene_clip(7), scene_clip(8)
+    assert digest([first, second]) == digest([scene_clip(7), scene_clip(8)])
+    others = [
+        [second, first],
+        [first],
+        [replace(first, answer=first.answer + "."), second],
+        [replace(first, frames=first.frames ^ 1), second],
+        [replace(first, events=first.events.slice(1, len(first.events))), second],
+    ]
+    assert len({digest(clips) for clips in [[first, second], *others]}) == 6
+
+
+def test_windows_are_clips(recipe: Recipe) -> None:
+    windows = ((0, 300_000), (900_000, 1_900_000))
+    found = list(recorded_clips(RECORDING, recipe, windows))
+    start = found[0].t0_us
+    assert [(c.t0_us - start, c.t1_us - start) for c in found] == list(windows)
+    for clip in found:
+        assert clip.t0_us <= clip.events.t[0]
+        assert clip.events.t[-1] < clip.t1_us
+        assert len(clip.frames) == recipe.target.frames
+
+
+def test_a_window_behind_the_end_is_refused(recipe: Recipe) -> None:
+    with pytest.raises(RecipeError, match="shorter than a clip or window"):
+        list(recorded_clips(RECORDING, recipe, ((0, 10**9),)))
 
 
 def test_recorded_clips_cover_whole_clips_without_overlap(recipe: Recipe) -> None:

@@ -89,20 +89,25 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture(scope="session")
-def recipe(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Recipe:
-    """The demo recipe with fewer layers; its base model lies in `cache`."""
-    torch.manual_seed(0)
+def tiny_recipe(folder: Path) -> Recipe:
+    """The demo recipe with fewer layers; its weights are to lie in `folder`."""
     demo = Recipe.load(ROOT / "export" / "demo.toml")
     assert demo.early is not None
-    tiny = replace(
+    return replace(
         demo,
         base=replace(demo.base, hub="nobody/tiny"),
         target=replace(demo.target, vision_layers=2, low_rank=4),
         drafter=replace(demo.drafter, event_layers=1, head_context=192),
         early=replace(demo.early, width=64, encoder_layers=1, intermediate=96),
-        folder=tmp_path_factory.mktemp("recipe"),
+        folder=folder,
     )
+
+
+@pytest.fixture(scope="session")
+def recipe(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Recipe:
+    """The tiny recipe with random weights; its base model lies in `cache`."""
+    torch.manual_seed(0)
+    tiny = tiny_recipe(tmp_path_factory.mktemp("recipe"))
     write_trained(tiny, write_base(cache / "nobody--tiny"))
     return tiny
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import Python
 from xsd_edge.boards import Board
 from xsd_edge.bundle import MANIFEST, Bundle, Manifest, sha256_of
 from xsd_edge.calibration.batches import Pair
 from xsd_edge.calibration.clips import scene_clip
-from xsd_edge.errors import BundleError, RecipeError, TrainingError
+from xsd_edge.errors import BundleError, TrainingError
 from xsd_edge.events.clips import ClipReader
 from xsd_edge.events.source import open_source
 from xsd_edge.export.parity import row_cosines
@@ -34,6 +36,8 @@ PARTS = {
     "event_memory",
     "draft_head",
     "acceptance_predictor",
+    "early_memory",
+    "early_head",
 }
 
 
@@ -126,6 +130,7 @@ def test_parity_report(bundle: Bundle, reported: list[str]) -> None:
     (agreement,) = parity["target"]
     assert agreement["clips"] == 4
     assert agreement["top1"] >= 0.9
+    assert set(parity["kept_in_float"]) == small
     for part, precision in rows:
         assert any(line.startswith(f"{part} {precision}: cosine") for line in reported)
     assert any(line.startswith("target int4: ") for line in reported)
@@ -184,7 +189,40 @@ def test_interrupted_export_leaves_the_old_bundle(
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
 
 
-@pytest.mark.parametrize("what", ["target", "drafter"])
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.export.conftest import tiny_recipe
+from xsd_edge.boards import Board
+from xsd_edge.export.pipeline import export_bundle
+
+recipe, cache, folder, moment = sys.argv[1:]
+
+def report(line):
+    if moment in line:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+board = Board.load("orin")
+export_bundle(tiny_recipe(Path(recipe)), board, Path(folder), cache=Path(cache), report=report)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["quantizing", "target int4", "vision fp16"])
+def test_killed_export_leaves_the_old_bundle(
+    recipe: Recipe, cache: Path, tmp_path: Path, python: Python, moment: str
+) -> None:
+    folder = tmp_path / "bundle"
+    before = old_bundle(folder)
+    done = python("-c", KILLED, recipe.folder, cache, folder, moment, timeout=600)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+    with pytest.raises(Stopped):  # the next export tidies up
+        export_bundle(recipe, Board.load("cpu"), folder, cache=cache, report=stop_at("loading"))
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+@pytest.mark.parametrize("what", ["target", "drafter", "early"])
 def test_missing_weights_name_the_command(
     recipe: Recipe, cache: Path, tmp_path: Path, what: str
 ) -> None:
@@ -210,8 +248,3 @@ def test_other_directories_are_left_alone(recipe: Recipe, cache: Path, tmp_path:
     with pytest.raises(BundleError, match="not a bundle"):
         export_bundle(recipe, Board.load("cpu"), tmp_path, cache=cache, report=print)
     assert [p.name for p in tmp_path.iterdir()] == ["holiday.jpg"]
-
-
-def test_boards_with_other_engines_are_refused(recipe: Recipe, cache: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="TensorRT"):
-        export_bundle(recipe, Board.load("orin"), tmp_path / "b", cache=cache, report=print)

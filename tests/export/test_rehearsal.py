@@ -1,0 +1,111 @@
+"""`--dry-run`: the whole export of published shapes, small here, and one tower at its true size."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from tests.conftest import ROOT, Python
+from xsd_edge.boards import Board
+from xsd_edge.checkpoint_recipe import (
+    CheckpointRecipe,
+    EventsSpec,
+    LanguageSpec,
+    VisionSpec,
+    load_recipe,
+    require_shapes,
+)
+from xsd_edge.export import rtx
+from xsd_edge.export.rehearsal import rehearse
+
+pytestmark = [pytest.mark.host, pytest.mark.slow]
+
+PARTS = {
+    "vision",
+    "event_encoder",
+    "alignment",
+    "event_memory",
+    "draft_head",
+    "acceptance_predictor",
+    "target",
+}
+GIGABYTES = 6
+
+
+@pytest.fixture(scope="module")
+def shrunk() -> CheckpointRecipe:
+    """Video-LLaVA's pair with every size cut."""
+    recipe = require_shapes(load_recipe("video-llava-7b"))
+    tower = VisionSpec(56, 14, 64, 128, 2, 2)
+    return replace(
+        recipe,
+        language=LanguageSpec(256, 200, 96, 160, 8, 3, 128),
+        vision=tower,
+        events=EventsSpec(5, tower),
+        drafter=replace(
+            recipe.drafter,
+            event_hidden=96,
+            align_hidden=64,
+            head_width=64,
+            head_heads=2,
+            head_intermediate=96,
+            head_context=48,
+        ),
+        draft_vocabulary=40,
+    )
+
+
+@pytest.mark.parametrize("board", ["orin", "cpu"])
+def test_every_part_is_made_and_judged(shrunk: CheckpointRecipe, board: str) -> None:
+    said: list[str] = []
+    steps: list[tuple[int, int]] = []
+    found = rehearse(
+        shrunk,
+        Board.load(board),
+        report=said.append,
+        progress=lambda phase, step, of, values: steps.append((step, of)),
+    )
+    assert set(found["parts"]) == PARTS
+    assert json.loads(json.dumps(found)) == found
+    precisions = {"fp16", "int8"} if board == "orin" else {"fp32", "int8"}
+    for name in PARTS - {"target"}:
+        part = found["parts"][name]
+        assert set(part["bytes"]) >= precisions
+        assert min(part["cosine_min"].values()) > 0.97
+        if board == "orin" and rtx.available():
+            assert set(part["compiled"]) == precisions
+    assert steps[-1] == (len(PARTS), len(PARTS))
+    assert any("2 of 8 layers" in line for line in said)
+    assert "peak memory" in said[-1]
+
+
+TOWER = """
+import resource, sys, tempfile
+from pathlib import Path
+from xsd_edge.boards import Board
+from xsd_edge.checkpoint_recipe import load_recipe, require_shapes
+from xsd_edge.export import rehearsal
+
+recipe = require_shapes(load_recipe("video-llava-7b"))
+with tempfile.TemporaryDirectory() as folder:
+    made = rehearsal._small(*rehearsal._vision(recipe), recipe, Board.load("orin"), Path(folder))
+assert set(made.graphs) == {"fp16", "int8"}
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20))
+"""
+
+
+def test_a_whole_tower_in_memory(python: Python) -> None:
+    """ViT-L/14 with its projector, 312 M parameters: lint, parity, and RTX where it is."""
+    done = python("-c", TOWER, timeout=900)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < GIGABYTES
+
+
+def test_a_recipe_that_is_quick_has_no_rehearsal(python: Python) -> None:
+    recipe = ROOT / "export" / "demo.toml"
+    arguments = ("export", "--target", "orin", "--recipe", recipe, "--dry-run")
+    done = python("-m", "xsd_edge", *arguments)
+    assert done.returncode == 2
+    assert "leave out --dry-run" in done.stderr
