@@ -82,3 +82,21 @@ def test_many_jumps_take_linear_time() -> None:
     column = np.zeros(len(times), np.uint16)
     out = Continuity(VGA, counters).packets(times, column, column, column.astype(np.uint8))
     assert len(out) == len(times)
+
+
+def test_an_interruption_marks_the_next_event_whatever_its_time() -> None:
+    continuity = Continuity(VGA, Counters())
+
+    def pack(*times: int) -> list[tuple[list[int], bool]]:
+        events = packet(list(times), *([[1] * len(times)] * 3))
+        made = continuity.packets(events.t, events.x, events.y, events.p)
+        return [(part.t.tolist(), part.discontinuity) for part in made]
+
+    continuity.interrupt()
+    assert pack(100, 200) == [([100, 200], False)]  # nothing was before
+    continuity.interrupt()
+    assert pack() == []
+    assert pack(150) == [([150], True)]  # not flattened to 200
+    continuity.interrupt()
+    assert pack(160, 160 + GAP_US + 1) == [([160], True), ([160 + GAP_US + 1], True)]
+    assert pack(170 + GAP_US) == [([170 + GAP_US], False)]
