@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -28,6 +27,7 @@ CHUNK: Final = 1 << 18  # bytes
 SNIFF: Final = 1 << 14  # bytes looked at to learn the layout
 LONGEST_LINE: Final = 1024
 ORDERS: Final = ("txyp", "xypt", "xytp")
+MOSTLY: Final = 0.9  # of the first lines; the others are damage
 MICROSECONDS: Final = {"s": 1e6, "sec": 1e6, "ms": 1e3, "us": 1.0, "usec": 1.0, "ns": 1e-3}
 NANOSECONDS_FROM: Final = 10**17  # as microseconds these would be the year 5138
 
@@ -184,51 +184,45 @@ def sniff(head: bytes) -> Layout | None:
     text = head[:SNIFF]
     if b"\0" in text:
         return None
-    lines = text.decode("latin-1").split("\n")
+    lines = text.decode("utf-8", "replace").split("\n")
     if len(head) >= SNIFF:
         lines.pop()  # probably cut
-    skip, names, geometry = 0, None, None
-    rows: list[tuple[str, list[str]]] = []
+    skip, geometry = 0, None
+    named: _Named | None = None
+    rows: list[list[str]] = []
+    delimiter: str | None = None
     for line in lines:
         content = line.partition("#")[0].strip()
         cells = _cells(content)
-        numbers = [cell for cell in cells if REAL.fullmatch(cell)]
-        if rows:
-            if len(numbers) == len(cells) == len(rows[0][1]):
-                rows.append((content, cells))
-        elif content and len(numbers) == len(cells) == 2 and names is None:
-            geometry = _size(*cells)
-        elif len(numbers) == len(cells) >= 4:
-            rows.append((content, cells))
-        elif content and names is None:
-            names = cells
-        elif content:
-            return None
+        needed = [cells[at] for at in named.order if at < len(cells)] if named else cells
+        if len(needed) >= 4 and all(map(REAL.fullmatch, needed)):
+            delimiter = delimiter if rows else _delimiter(content)
+            rows.append(cells)
+        elif not rows and content:
+            if named is None and len(cells) == 2 and all(map(WHOLE.fullmatch, cells)):
+                geometry = _size(*cells)
+            elif named is not None or (named := _named(cells)) is None:
+                return None
         skip += not rows
-    if not rows:
-        return None
-    return _layout(names, geometry, [cells for _, cells in rows], _delimiter(rows[0][0]), skip)
+    return _layout(named, geometry, rows, delimiter, skip) if rows else None
 
 
 def _layout(
-    names: list[str] | None,
+    named: _Named | None,
     geometry: Geometry | None,
     rows: list[list[str]],
     delimiter: str | None,
     skip: int,
 ) -> Layout | None:
-    unit = ""
-    if names is not None:
-        named = _named(names)
-        if named is None:
-            return None
-        order, unit, size = named
-        geometry = geometry or size
-    else:
-        found = next((o for o in ORDERS if _possible(o, rows)), None)
+    unit = named.unit if named else ""
+    if named is None:
+        found = next(((o, fit) for o in ORDERS if (fit := _fitting(o, rows))), None)
         if found is None:
             return None
-        order = (found.index("t"), found.index("x"), found.index("y"), found.index("p"))
+        name, rows = found
+        order = (name.index("t"), name.index("x"), name.index("y"), name.index("p"))
+    else:
+        order, geometry = named.order, geometry or named.geometry
     times = [row[order[0]] for row in rows]
     whole = all(WHOLE.fullmatch(row[column]) for row in rows for column in order)
     if not unit:
@@ -239,8 +233,15 @@ def _layout(
     return Layout(delimiter, order, MICROSECONDS[unit], whole, skip, geometry)
 
 
-def _named(names: list[str]) -> tuple[tuple[int, int, int, int], str, Geometry | None] | None:
-    """Columns by their names; the unit of time and the sensor's size if those say it."""
+class _Named(NamedTuple):
+    """What a header line says: columns of t, x, y and p, the unit of time, the sensor's size."""
+
+    order: tuple[int, int, int, int]
+    unit: str
+    geometry: Geometry | None
+
+
+def _named(names: list[str]) -> _Named | None:
     clean = [name.strip("\"' ").lower().replace("µ", "u") for name in names]
     order: list[int] = []
     said: list[str] = []
@@ -250,8 +251,7 @@ def _named(names: list[str]) -> tuple[tuple[int, int, int, int], str, Geometry |
             return None
         order.append(matches[0][0])
         said.append(matches[0][1][1] or "")
-    size = _size(said[1], said[2])
-    return (order[0], order[1], order[2], order[3]), said[0], size
+    return _Named((order[0], order[1], order[2], order[3]), said[0], _size(said[1], said[2]))
 
 
 def _size(width: str, height: str) -> Geometry | None:
@@ -260,14 +260,17 @@ def _size(width: str, height: str) -> Geometry | None:
     return None
 
 
-def _possible(order: str, rows: list[list[str]]) -> bool:
-    """Could columns in that order be events?"""
-    t, x, y, p = ([float(row[order.index(key)]) for row in rows] for key in "txyp")
-    return (
-        all(value in (-1, 0, 1) for value in p)
-        and all(value >= 0 and value == int(value) and value <= 0xFFFF for value in (*x, *y))
-        and all(late >= early for early, late in pairwise(t))
-    )
+def _fitting(order: str, rows: list[list[str]]) -> list[list[str]]:
+    """The rows that are events if columns come in that order; none unless nearly all are."""
+    fitting: list[list[str]] = []
+    latest = -np.inf
+    for row in rows:
+        t, x, y, p = (float(row[order.index(key)]) for key in "txyp")
+        pixel = all(0 <= value <= 0xFFFF and value == int(value) for value in (x, y))
+        if pixel and p in (-1, 0, 1) and t >= latest:
+            fitting.append(row)
+            latest = t
+    return fitting if len(fitting) >= MOSTLY * len(rows) else []
 
 
 def _delimiter(line: str) -> str | None:
