@@ -16,9 +16,9 @@ from xsd_edge.bundle import Bundle
 from xsd_edge.export import rtx
 from xsd_edge.export.fixed import HEAD_ROWS
 from xsd_edge.export.lint import lint
-from xsd_edge.export.parity import row_cosines
 from xsd_edge.export.pipeline import export_bundle
 from xsd_edge.recipe import Recipe
+from xsd_edge.runtime.cosines import row_cosines
 from xsd_edge.runtime.onnx_engine import OnnxEngine
 from xsd_edge.runtime.session import Session
 

@@ -19,9 +19,9 @@ from xsd_edge.calibration.clips import scene_clip
 from xsd_edge.errors import BundleError, TrainingError
 from xsd_edge.events.clips import ClipReader
 from xsd_edge.events.source import open_source
-from xsd_edge.export.parity import row_cosines
 from xsd_edge.export.pipeline import DEMO_SEED, export_bundle
 from xsd_edge.recipe import Recipe
+from xsd_edge.runtime.cosines import row_cosines
 from xsd_edge.runtime.engine import open_engine
 from xsd_edge.training.scenes import HELD_OUT
 from xsd_edge.video.frames import TrackFrames

@@ -28,7 +28,7 @@ from xsd_edge.export.networks import Network
 from xsd_edge.export.onnx_graph import tensor_specs
 from xsd_edge.export.pair import clip_info, drafter_info, load_pair, networks_of, pair_hashes
 from xsd_edge.export.parity import TOLERANCE, Arrays, Parity
-from xsd_edge.export.small_part import SmallPart, for_cpu, for_engine
+from xsd_edge.export.small_part import SmallPart, for_cpu, for_engine, require_engines
 from xsd_edge.export.target import embedding_table, export_target
 from xsd_edge.export.target_parity import Agreement, check_target, speak, target_reference
 from xsd_edge.models.trained import target_info
@@ -72,6 +72,7 @@ def export_bundle(
             is something else.
         RecipeError: the calibration set is wrong.
     """
+    require_engines(board)
     began = time.monotonic()
     with BundleWriter(folder) as writer:
         calibration = CalibrationSet.load(recipe.name)
@@ -154,7 +155,8 @@ class _Export:
         sizes = fixed_sizes(network, head_contexts(self._pair.recipe)) if self._engines else {}
         if self._engines:
             with tempfile.TemporaryDirectory(prefix=".twins.", dir=self._writer.work) as scratch:
-                made = for_engine(network, ranges, checking, sizes, folder, Path(scratch))
+                has = self._board.precisions
+                made = for_engine(network, ranges, checking, sizes, has, folder, Path(scratch))
         else:
             made = for_cpu(network, ranges, checking, folder)
         self._report_part(name, made)

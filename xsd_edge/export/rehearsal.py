@@ -28,7 +28,7 @@ from xsd_edge.checkpoint_recipe import CheckpointRecipe, VisionSpec
 from xsd_edge.export.calibrate import part_ranges
 from xsd_edge.export.fixed import fixed_sizes
 from xsd_edge.export.networks import EXAMPLE_ROWS, Network, draft_head_network, vision_network
-from xsd_edge.export.small_part import SmallPart, for_cpu, for_engine
+from xsd_edge.export.small_part import SmallPart, for_cpu, for_engine, require_engines
 from xsd_edge.export.target import export_target
 from xsd_edge.export.target_parity import check_language_model
 from xsd_edge.models.drafter import (
@@ -54,6 +54,7 @@ def rehearse(
     Raises:
         BundleError: a part could not be exported for this board; says which and why.
     """
+    require_engines(board)
     began = time.monotonic()
     torch.manual_seed(SEED)
     parts: dict[str, Any] = {}
@@ -151,7 +152,7 @@ def _small(
     if board.engine == "onnxruntime":
         return for_cpu(network, ranges, feeds, folder)
     sizes = fixed_sizes(network, {"draft_head": recipe.drafter.head_context})
-    return for_engine(network, ranges, feeds, sizes, folder, twins)
+    return for_engine(network, ranges, feeds, sizes, board.precisions, folder, twins)
 
 
 def _target(recipe: CheckpointRecipe, board: Board, folder: Path, report: Report) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import onnx
 
+from xsd_edge.boards import Board
 from xsd_edge.calibration.batches import Feeds
 from xsd_edge.calibration.ranges import PartRanges
+from xsd_edge.errors import RecipeError
 from xsd_edge.export import rtx
 from xsd_edge.export.fixed import fixed, fixed_feeds
 from xsd_edge.export.half import to_half
@@ -25,6 +27,7 @@ from xsd_edge.export.smoothing import smooth
 # int8 with Q/DQ / int8_blocks: vision 1.1 / 1.9, event encoder 2.6 / 5.7, draft head 0.59 / 0.59 /
 # 0.32. The other parts lose by int8 too, and run once a clip.
 BLOCKS_FOR = ("draft_head",)  # on boards that run ONNX Runtime
+ENGINE_PRECISIONS = ("fp16", "int8")  # the first is what a board has to have
 
 
 @dataclass
@@ -69,10 +72,12 @@ def for_engine(
     ranges: PartRanges,
     checking: Sequence[Feeds],
     sizes: dict[str, int],
+    precisions: Sequence[str],
     folder: Path,
     scratch: Path,
 ) -> SmallPart:
-    """Strongly typed graphs with fixed axes, float16 and INT8 with float16, for TensorRT.
+    """Strongly typed graphs with fixed axes, float16 and INT8 with float16, for TensorRT; those of
+    the `precisions` that the board has.
 
     Both are made from float32 twins, which stay in `scratch` and are judged too: ONNX Runtime has
     no float16 kernels on CPUs, so that a difference between twin and graph is float16's own.
@@ -90,7 +95,9 @@ def for_engine(
     write_graph(network, twins["fp32"])
     source, quantized = twins.values()
     quantize(source, quantized, network.module, smoothed, tuple(made.kept), checking[0])
-    for twin, precision in zip(tuple(twins), ("fp16", "int8"), strict=True):
+    for twin, precision in zip(tuple(twins), ENGINE_PRECISIONS, strict=True):
+        if precision not in precisions:
+            continue
         made.rows.append(check_network(network, twins[twin], twin, checking, expected))
         graph = made.graphs[precision] = folder / f"{precision}.onnx"
         onnx.save(to_half(onnx.load(str(twins[twin]))), str(graph))
@@ -99,6 +106,15 @@ def for_engine(
         if rtx.available():
             made.compiled[precision] = rtx.compile_engine(graph)
     return made
+
+
+def require_engines(board: Board) -> None:
+    """Raises RecipeError where a board runs engines, but not the ones that are exported."""
+    if board.engine == "tensorrt" and ENGINE_PRECISIONS[0] not in board.precisions:
+        raise RecipeError(
+            f"{board.name} has no {ENGINE_PRECISIONS[0]}, which every engine part needs; "
+            "add it to the board's precisions"
+        )
 
 
 def judge(part: str, graph: Path) -> None:

@@ -17,9 +17,10 @@ from xsd_edge.bundle import TargetInfo
 from xsd_edge.calibration.batches import Feeds, Pair, frames_of
 from xsd_edge.calibration.clips import Clip
 from xsd_edge.errors import BundleError
-from xsd_edge.export.parity import Arrays, compare, row_cosines
+from xsd_edge.export.parity import Arrays, compare
 from xsd_edge.export.target import embedding_table
 from xsd_edge.models.trained import language_config, language_info
+from xsd_edge.runtime.cosines import row_cosines
 from xsd_edge.runtime.decoder import Decoder
 from xsd_edge.runtime.onnx_engine import OnnxEngine
 
