@@ -21,10 +21,11 @@ from xsd_edge.calibration.clips import scene_clip
 from xsd_edge.errors import BundleError
 from xsd_edge.export.networks import Network
 from xsd_edge.export.onnx_graph import write_graph
-from xsd_edge.export.parity import Parity, check_network, references, row_cosines
+from xsd_edge.export.parity import Parity, check_network, references
 from xsd_edge.export.target import TargetGraph
 from xsd_edge.export.target_parity import Agreement, check_target, divergence, speak
 from xsd_edge.models.trained import target_info
+from xsd_edge.runtime.cosines import row_cosines
 
 pytestmark = pytest.mark.host
 
