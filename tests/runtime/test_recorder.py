@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 
 from tests.conftest import RECORDING, ROOT, TINY_BUNDLE, Finished, Python
-from tests.runtime.told import frame_of, round_of, scene, slice_of, tell
+from tests.runtime.told import SLICE_US, frame_of, round_of, scene, slice_of, tell
 from xsd_edge.errors import XsdEdgeError
-from xsd_edge.events.clip_folder import ClipFolder, read_clip
+from xsd_edge.events.clip_folder import read_clip
+from xsd_edge.events.replay import ClipFolder
+from xsd_edge.events.source import Extent
 from xsd_edge.runtime.recorder import Recorder
 
 RUN = ("run", "--bundle", TINY_BUNDLE, "--max-tokens", "24", "--json")
@@ -195,3 +197,21 @@ def test_damage_is_one_line(tmp_path: Path, damage: Any, says: str) -> None:
     damage(tmp_path / "kept")
     with pytest.raises(XsdEdgeError, match=says):
         list(ClipFolder(tmp_path / "kept").clips(frames=True))
+
+
+def test_other_readers_get_events_and_frames(tmp_path: Path) -> None:
+    """Where a clip is missing in between, time jumps; frames are read as time goes on."""
+    recorder = Recorder(tmp_path / "kept", {})
+    recorder.began(scene())
+    for clip in (0, 1, 4):
+        tell(recorder, clip, [round_of("one")])
+    recorder.ended()
+    folder = ClipFolder(tmp_path / "kept")
+    assert folder.extent(10**9) == Extent(0, slice_of(1, 7).t1_us)
+    packets = list(folder.packets())
+    assert sum(map(len, packets)) == folder.counters.events == 3 * 800
+    assert [n for n, packet in enumerate(packets) if packet.discontinuity] == [16]
+    assert folder.frames is not None
+    for asked, slice_ in ((-1, (0, 0)), (1, (0, 1)), (9, (1, 1)), (17, (1, 7)), (33, (4, 1))):
+        t_us = (asked + 1) * SLICE_US
+        np.testing.assert_array_equal(folder.frames.newest(t_us), frame_of(slice_of(*slice_)))

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from xsd_edge import console
 from xsd_edge.bundle import Bundle, ClipInfo
 from xsd_edge.errors import XsdEdgeError
-from xsd_edge.events.clip_folder import ClipFolder, Replay
 from xsd_edge.events.clips import ClipReader
 from xsd_edge.events.live.reconnect import connect
+from xsd_edge.events.replay import ClipFolder, Replay
 from xsd_edge.events.source import EventSource, Paced
 from xsd_edge.machine import Machine
 from xsd_edge.runtime.engine_store import missing_engines

@@ -121,8 +121,13 @@ class Recorder(Watcher):
 
     def _write(self, kind: str, slices: list[Slice], frames: list[Image]) -> Future[None]:
         path = self._folder / kind / f"{next(self._numbers):08d}.npz"
-        clip = RecordedClip(tuple(slices), np.stack(frames) if frames else None)
-        return self._writer.submit(write_clip, path, clip, self._scene.geometry)
+        geometry = self._scene.geometry
+
+        def write() -> None:  # stacking a second of frames takes milliseconds, too
+            clip = RecordedClip(tuple(slices), np.stack(frames) if frames else None)
+            write_clip(path, clip, geometry)
+
+        return self._writer.submit(write)
 
 
 def _append(file: int, line: str) -> None:

@@ -89,7 +89,7 @@ def _sequence(place: Place, wanted: Wanted) -> EventSource:
 
 
 def _clips(place: Place, wanted: Wanted) -> EventSource:
-    from xsd_edge.events.clip_folder import ClipFolder
+    from xsd_edge.events.replay import ClipFolder
 
     return ClipFolder(place.path)
 
