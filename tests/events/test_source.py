@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
 from pathlib import Path
@@ -72,14 +71,6 @@ def test_no_permission(recording: Path) -> None:
     recording.chmod(0)
     with pytest.raises(SourceError, match=r"no permission to read .*; change its mode"):
         open_source(str(recording))
-
-
-def test_sockets_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "socket"
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(path))
-        with pytest.raises(SourceError, match="neither a file, a FIFO nor a device"):
-            open_source(str(path))
 
 
 def test_closing_ends_a_recording(recording: Path) -> None:

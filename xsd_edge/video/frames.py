@@ -16,10 +16,11 @@ from xsd_edge.events.cutter import Slice
 from xsd_edge.events.live.frames import LiveFrames
 from xsd_edge.events.packet import Geometry
 from xsd_edge.events.representation import event_image
-from xsd_edge.events.source import Frames
+from xsd_edge.events.source import Frames, FrameTrack
 from xsd_edge.video.decode import ImageFolder, Stepped, Timed, video, webcam
 
 Image = NDArray[np.uint8]
+RECORDED: Final = (FrameTrack, ImageFolder, Stepped)
 NEAR_US: Final = 60_000_000  # times of images that are farther from the events are another clock's
 
 
@@ -37,7 +38,7 @@ class TrackFrames:
 
     def __init__(self, track: Frames) -> None:
         self._track = track
-        self.kind = "camera" if isinstance(track, LiveFrames) else "recording"
+        self.kind = "recording" if isinstance(track, RECORDED) else "camera"
 
     def at(self, slice_: Slice) -> Image:
         # An exposure that ends exactly with the slice belongs to it.

@@ -2,62 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.events.encoders import random_events, rows
+from tests.events.encoders import rows
 from xsd_edge.errors import CameraAbsentError, ExtraMissingError
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.events.source import open_source
 
-dv = pytest.importorskip("dv_processing", reason="dv-processing is not installed")
-EVENTS = random_events(400, 1_000_000, 1_050_000)
+pytest.importorskip("dv_processing", reason="dv-processing is not installed")
+
+# A process of its own, killed at the end: the server's destructor waits for a thread that waits for
+# the interpreter.
+SERVER = """
+import sys
+import dv_processing as dv
+where = (sys.argv[1],) if len(sys.argv) == 2 else (sys.argv[1], int(sys.argv[2]))
+stream = dv.io.Stream.EventStream(0, "events", "TEST", (640, 480))
+server = dv.io.NetworkWriter(*where, stream)
+print("listening", flush=True)
+for line in sys.stdin:
+    events = dv.EventStore()
+    for n in range(400):
+        events.push_back(1_000_000 + 100 * n, n % 640, n % 480, n % 3 == 0)
+    server.writeEvents(events)
+"""
+EVENTS = [(1_000_000 + 100 * n, n % 640, n % 480, int(n % 3 == 0)) for n in range(400)]
 
 
-def store(events: EventPacket) -> Any:
-    made = dv.EventStore()
-    for t, x, y, p in rows(events):
-        made.push_back(t, x, y, bool(p))
-    return made
-
-
-def some(packets: Iterator[EventPacket], count: int, send: Callable[[], None]) -> list[EventPacket]:
-    """Packets until `count` events have come; sends after the first silence."""
-    found: list[EventPacket] = []
-    while sum(map(len, found)) < count:
-        part = next(packets)
-        if not found and not len(part):
-            send()
-        if len(part):
-            found.append(part)
-    return found
+@contextmanager
+def server(*where: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER, *where],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "listening\n"
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
-def test_events_of_a_server(tmp_path: Path, kind: str) -> None:
-    stream = dv.io.Stream.EventStream(0, "events", "TEST", (640, 480))
-    if kind == "tcp":
-        server, spec = dv.io.NetworkWriter("127.0.0.1", 17_791, stream), "dv://127.0.0.1:17791"
-    else:
-        server = dv.io.NetworkWriter(str(tmp_path / "dv.sock"), stream)
-        spec = str(tmp_path / "dv.sock")
-    source = open_source(spec)
-    assert (source.live, source.geometry, source.frames) == (True, Geometry(640, 480), None)
-    sent: list[bool] = []
-
-    def send() -> None:
-        if not sent:
-            server.writeEvents(store(EVENTS))
-            sent.append(True)
-
-    packets = source.packets()
-    found = some(packets, len(EVENTS), send)
-    assert rows(EventPacket.concatenate(found)) == rows(EVENTS)
-    source.close()
-    list(packets)
+def test_events_of_a_server_and_its_end(tmp_path: Path, kind: str) -> None:
+    spec = "dv://127.0.0.1:17791" if kind == "tcp" else str(tmp_path / "dv.sock")
+    where = ("127.0.0.1", "17791") if kind == "tcp" else (spec,)
+    found: list[EventPacket] = []
+    with server(*where) as process:
+        source = open_source(spec)
+        assert (source.live, source.geometry) == (True, Geometry(640, 480))
+        assert source.frames is None
+        packets = source.packets()
+        assert len(next(packets)) == 0  # silence
+        assert process.stdin is not None
+        process.stdin.write("send\n")
+        process.stdin.flush()
+        while sum(map(len, found)) < len(EVENTS):
+            found.append(next(packets))
+        process.kill()
+        with pytest.raises(CameraAbsentError, match="ended the connection; start its sender"):
+            found.extend(packets)
+    assert rows(EventPacket.concatenate([p for p in found if len(p)])) == EVENTS
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
@@ -66,6 +79,6 @@ def test_nobody_listens(tmp_path: Path) -> None:
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "dv_processing", None)
+    monkeypatch.setitem(sys.modules, "dv_processing", None)
     with pytest.raises(ExtraMissingError, match=r'pip install "xsd-edge\[dv\]"'):
         open_source("dv://127.0.0.1:17793")
