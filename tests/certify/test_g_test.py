@@ -31,7 +31,7 @@ def drawn(p: np.ndarray, draws: int, seed: int) -> dict[Outcome, int]:
 
 def zipf(size: int) -> np.ndarray:
     weights = 1 / np.arange(1, size + 1)
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum())
 
 
 @settings(max_examples=200, deadline=None)
@@ -49,13 +49,13 @@ def test_every_bin_expects_enough_draws(weights: list[float], draws: int, seed: 
 
 
 def test_likely_outcomes_have_bins_of_their_own() -> None:
-    p = np.array([0.4, 0.3, 0.2, 0.05, 0.05])
+    p = np.array([0.4, 0.3, 0.2, 0.05, 0.05], np.float64)
     assert len(set(bins_of(p, np.zeros(5), 1000))) == 5
 
 
 def test_rare_outcomes_are_pooled_by_how_the_drafter_leans() -> None:
     p = np.full(400, 1 / 400)
-    lean = np.arange(400) % 7.0
+    lean = np.asarray(np.arange(400) % 7, np.float64)
     bins = bins_of(p, lean, 800)
     rest = np.arange(400)[bins >= bins.max() - 2]
     assert lean[bins == bins.max()].min() >= lean[rest][bins[rest] < bins.max()].max()

@@ -29,7 +29,7 @@ def test_a_remembered_target_is_the_target(seed: int) -> None:
         kept = int(rng.integers(0, decoder.offset + 1))
         decoder.trim(kept)
         direct.trim(base + kept)
-        tokens = rng.integers(0, 3, rng.integers(1, 4))  # few, so that paths come again
+        tokens = rng.integers(0, 3, rng.integers(1, 4)).tolist()  # few, so that paths come again
         if len(tokens) > direct.room:
             continue
         asked = int(rng.integers(1, len(tokens) + 1))

@@ -7,14 +7,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from xsd_edge.certify import g_test, sampled
+from xsd_edge.certify import g_test
 from xsd_edge.certify.bench import Bench
 from xsd_edge.certify.broken import BROKEN
-from xsd_edge.certify.contexts import next_tokens, small_answers
+from xsd_edge.certify.contexts import Turn, next_tokens, small_answers
 from xsd_edge.certify.g_test import Found, g_of
 from xsd_edge.certify.greedy import Greedy, Hint
 from xsd_edge.certify.prompts import Prompt
-from xsd_edge.certify.replay import Context, Replay
+from xsd_edge.certify.replay import Context, Replay, temperature_of
 from xsd_edge.certify.sampled import Sampled, SampledFindings, Test, binned
 from xsd_edge.certify.subject import PRODUCT
 from xsd_edge.certify.ways import Way
@@ -53,7 +53,7 @@ def test_the_reference_is_the_targets_own_distribution(bench: Bench, hints: list
 
 @pytest.mark.parametrize("mode", ["rejection", "exact-match"])
 @pytest.mark.parametrize(
-    "way", [Way("draft head", 3), Way("garbage", 2), Way("lookup", 2), Way("early draft", 2)]
+    "way", [Way("draft head", 3), Way("noisy target", 2), Way("lookup", 2), Way("early draft", 2)]
 )
 def test_the_loop_draws_the_reference(bench: Bench, hints: list[Hint], way: Way, mode: str) -> None:
     prefix = 0 if way.name == "early draft" else 3
@@ -72,6 +72,12 @@ def test_a_broken_loop_does_not(bench: Bench, hints: list[Hint]) -> None:
     subject = BY_NAME["accept always"]
     drawn = Counter(replay.draws(subject, "rejection", 1, 3000, np.random.default_rng(1)))
     assert g_of(binned(drawn, p), p, [lean[o[0]] for o in p]).p < 1e-6
+
+
+def test_a_raised_temperature_makes_the_target_unsure() -> None:
+    logits = np.array([[4.0, 1.0, 0.0, -2.0, -np.inf]], np.float32)
+    hot = temperature_of(logits, 0.4)
+    assert distribution(logits[0], Sampling(hot)).max() == pytest.approx(0.4, abs=0.001)
 
 
 def test_binned_cuts_outcomes_off_where_the_reference_ends() -> None:
@@ -113,12 +119,14 @@ def test_the_product_passes_both_modes(bench: Bench, hints: list[Hint]) -> None:
 
 
 @pytest.mark.usefixtures("coarse")
-@pytest.mark.parametrize("name", ["residual from p instead of p - q", "a dropped draft"])
+@pytest.mark.parametrize(
+    "name", ["residual from p instead of p - q", "q taken before top-p", "a dropped draft"]
+)
 def test_what_greedy_answers_cannot_show_is_found(
     bench: Bench, hints: list[Hint], name: str
 ) -> None:
     checked = Sampled(bench, BY_NAME[name], ("rejection",), 0)
-    turns = ((Way("draft head", 2), Sampling(1.0)),)
+    turns = (Turn(Way("noisy target", 1), Sampling(1.0, top_p=0.5), raised=True),)
     checked.check(next_tokens(hints, 2, turns), ())
     failed = checked.findings.failed()
     assert failed
@@ -130,6 +138,6 @@ def test_only_what_fails_twice_fails() -> None:
     wrong, right = Found(80.0, 8, 1000), Found(8.0, 8, 1000)
     tests = [Test("next token", "rejection", 3, wrong, again) for again in (right, wrong)]
     found = SampledFindings([*tests, Test("whole answer", "rejection", 3, right)])
-    assert found.level == pytest.approx(sampled.LEVEL / 3)
+    assert found.level == pytest.approx(g_test.LEVEL / 3)
     assert [test.flagged for test in found.tests] == [True, True, False]
     assert found.failed() == [tests[1]]

@@ -20,8 +20,8 @@ from xsd_edge.certify.streams import MODES, Streams
 from xsd_edge.certify.subject import PRODUCT
 from xsd_edge.console import Steps
 
-SMALL_ANSWERS = 2  # prompts whose whole answers are drawn
-STREAMED = 24  # prompts of sampled answers through the real loop
+SMALL_ANSWERS = 1  # prompts whose whole answers are drawn
+STREAMED = 16  # prompts of sampled answers through the real loop
 
 
 def certify(options: CertifyOptions) -> bool:

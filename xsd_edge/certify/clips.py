@@ -25,7 +25,8 @@ def clips_for(bundle: Bundle, cameras: tuple[str, ...], seed: int, count: int) -
     Raises:
         SourceError: a camera or recording cannot be read, or is shorter than its own first clip.
     """
-    info, clips = bundle.manifest.clip, []
+    info = bundle.manifest.clip
+    clips: list[Clip] = []
     sources = list(dict.fromkeys(cameras))
     if DEMO_FILE in bundle.manifest.files and DEMO not in sources:
         sources.insert(0, DEMO)

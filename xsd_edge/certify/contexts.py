@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 
 from xsd_edge.certify.greedy import Hint
 from xsd_edge.certify.replay import Context
-from xsd_edge.certify.ways import Way
+from xsd_edge.certify.ways import NOISY, Way
 from xsd_edge.runtime.sampling import Sampling
 
 SURE = 0.95  # a more likely token leaves nothing to be drawn
-Turns: TypeAlias = Sequence[tuple[Way, Sampling]]
-# Drafter and sampling of the contexts, in turn. Without truncation everything is possible, so only
-# one token is drafted there: each further one would need passes without end.
-TURNS: Turns = (
-    (Way("draft head", 1), Sampling(1.0)),
-    (Way("draft head", 2), Sampling(1.0, top_p=0.8)),
-    (Way("draft head", 3), Sampling(1.3, top_k=8)),
-    (Way("garbage", 2), Sampling(0.8, top_k=16)),
-    (Way("draft head", 1), Sampling(1.0, top_p=0.6)),
-    (Way("lookup", 2), Sampling(1.0, top_p=0.9)),
+
+
+class Turn(NamedTuple):
+    """How one context is drawn from."""
+
+    way: Way
+    sampling: Sampling
+    raised: bool = False  # the temperature, until the target is unsure
+
+
+# Without truncation everything is possible, so only one token is drafted there: each further one
+# would need passes without end.
+TURNS = (
+    Turn(Way("draft head", 1), Sampling(1.0)),
+    Turn(Way("draft head", 2), Sampling(1.0, top_p=0.8)),
+    Turn(Way(NOISY, 2), Sampling(1.0, top_p=0.7), raised=True),
+    Turn(Way("draft head", 3), Sampling(1.3, top_k=8)),
+    Turn(Way(NOISY, 3), Sampling(0.8, top_k=16), raised=True),
+    Turn(Way("lookup", 2), Sampling(1.0, top_p=0.9)),
 )
 SMALL = Sampling(1.5, top_k=3)  # whole answers: few enough to count
 SMALL_WAYS = (Way("draft head", 3), Way("early draft", 2))
 
 
-def next_tokens(hints: Sequence[Hint], count: int, turns: Turns = TURNS) -> list[Context]:
+def next_tokens(hints: Sequence[Hint], count: int, turns: Sequence[Turn] = TURNS) -> list[Context]:
     """`count` contexts inside plain answers, each of another prompt, evenly from the least certain
     to those that are almost sure; sure ones only where there are no others.
     """
@@ -38,9 +47,11 @@ def next_tokens(hints: Sequence[Hint], count: int, turns: Turns = TURNS) -> list
     numbers = sorted(n for _, n in chosen)  # clip by clip
     found: list[Context] = []
     for turn, number in enumerate(numbers):
-        hint, (way, sampling) = hints[number], turns[turn % len(turns)]
+        hint = hints[number]
         prefix = hint.tokens[: 1 + int(np.argmin(hint.surest[1:]))]
-        found.append(Context(hint.prompt, prefix, hint.tokens, hint.likely, way, sampling))
+        found.append(
+            Context(hint.prompt, prefix, hint.tokens, hint.likely, *turns[turn % len(turns)])
+        )
     return found
 
 

@@ -49,7 +49,9 @@ def draws_for(contexts: int, level: float = LEVEL) -> int:
 
 
 def g_of(
-    counts: Mapping[Outcome, int], probabilities: Mapping[Outcome, float], lean: Sequence[float]
+    counts: Mapping[Outcome, int],
+    probabilities: Mapping[Outcome, float],
+    lean: Sequence[float] | NDArray[np.float64],
 ) -> Found:
     """G = 2 sum O ln(O / E) over bins of one context's outcomes.
 

@@ -20,7 +20,6 @@ from xsd_edge.runtime.speculation import Speculation
 from xsd_edge.runtime.verifier import GreedyVerifier
 
 GREEDY = Sampling()
-WAYS_EACH = 2  # ways of drafting that each prompt is answered with, in turn
 LIKELY = 64  # tokens of each row that contexts of this answer may want
 
 
@@ -90,7 +89,7 @@ class GreedyFindings:
 
 
 class Greedy:
-    """Answers each prompt plainly once a mode, then in some of the ways, which take turns."""
+    """Answers each prompt plainly and in one way of drafting, in each mode; ways take turns."""
 
     def __init__(
         self, bench: Bench, subject: Subject, modes: Sequence[bool], max_tokens: int, seed: int
@@ -98,29 +97,28 @@ class Greedy:
         self._bench, self._subject, self._seed = bench, subject, seed
         self._limits = {exact: Limits(max_tokens, exact) for exact in modes}
         self._ways = all_ways(bench.session.manifest.drafter.gamma_max)
-        self._turn = 0
         self._planned = Speculation(bench.session, None)
         self._last: tuple[int, ...] = ()
         # Masked tokens too: a drafter may propose what it likes.
-        self._garbage = np.arange(bench.session.manifest.target.vocabulary)
+        self._every = np.arange(bench.session.manifest.target.vocabulary)
         self.findings = GreedyFindings(rounding={exact: Rounding() for exact in modes})
 
     def check(self, prompt: Prompt) -> None:
         """One prompt, in every mode."""
         self._bench.show(prompt.clip)
-        turns = [self._ways[(self._turn + n) % len(self._ways)] for n in range(WAYS_EACH)]
-        self._turn += WAYS_EACH
-        for exact, limits in self._limits.items():
+        for nth, (exact, limits) in enumerate(self._limits.items()):
+            # The second mode is half a cycle ahead: a prompt is then drafted for in two ways.
+            turn = self.findings.prompts + nth * (len(self._ways) // 2)
+            way = self._ways[turn % len(self._ways)]
             start = self._bench.ask(prompt.question).kept()
             plain = self._plain(start, exact, limits)
             if exact == next(iter(self._limits)):
                 self._hint(prompt, plain)
             repeated = self._half_right(prompt, plain.tokens)
-            for way in turns:
-                spoken = self._answer(prompt, self._drafting(prompt, way, repeated), start, limits)
-                if way == AUTO:
-                    self._planned.answered(prompt.question, start.question, spoken)
-                self._compare(prompt, way, exact, plain, spoken)
+            spoken = self._answer(prompt, self._drafting(prompt, way, repeated), start, limits)
+            if way == AUTO:
+                self._planned.answered(prompt.question, start.question, spoken)
+            self._compare(prompt, way, exact, plain, spoken)
             self._last = plain.tokens
         self.findings.prompts += 1
 
@@ -151,7 +149,7 @@ class Greedy:
             self._planned.foresee(self._bench.memory, (prompt.question,), most)
             return Drafting(self._planned.begin(), self._planned.early(prompt.question))
         head = self._bench.session.draft_head
-        given = Materials(head, repeated, self._garbage, prompt.number)
+        given = Materials(head, repeated, self._every, prompt.number)
         drafting = DRAFTERS[way.name](given, way.gamma)
         drafting.drafter.begin(self._bench.memory)
         return drafting

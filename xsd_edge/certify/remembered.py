@@ -102,8 +102,10 @@ class RememberedHead:
     def run(self, feeds: Arrays, results: Arrays) -> None:
         past, rows = feeds["past_keys"].shape[1], feeds["embedding"].shape[1]
         before = self._writers[past - 1] if past else 0
-        inputs = (feeds[name].tobytes() for name in ("embedding", "hidden", "feature"))
-        key = (before, *inputs)
+        embedding, hidden, feature = (
+            feeds[n].tobytes() for n in ("embedding", "hidden", "feature")
+        )
+        key = (before, embedding, hidden, feature)
         found = self._known.get(key)
         if found is None:
             self._engine.run(feeds, results)

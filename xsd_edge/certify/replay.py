@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,16 @@ from xsd_edge.certify.g_test import Outcome
 from xsd_edge.certify.plain import softmax
 from xsd_edge.certify.prompts import Prompt
 from xsd_edge.certify.subject import Subject
-from xsd_edge.certify.ways import DRAFTERS, Materials, Way
+from xsd_edge.certify.ways import DRAWN_WITH, Materials, Way
 from xsd_edge.runtime.loop import Limits, Prefilled
 from xsd_edge.runtime.sampling import Probabilities, Sampling, distribution
 from xsd_edge.runtime.verifier import Proposal
 
-NONSENSE = 4  # tokens that garbage is made of, beside as many likely ones
+RECENT = 4  # tokens before the context that the draft head reads; all would cost time, no truth
+UNSURE = 0.3  # probability of the likeliest token
+HOTTEST = 100.0  # temperature
+GUESSED = 12  # likeliest tokens that guesses are made of
+NOISE = 1.0  # standard deviation of what is put on their logits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +40,7 @@ class Context:
     likely: NDArray[np.int64]
     way: Way
     sampling: Sampling
+    raised: bool = False  # the temperature, until the target is as unsure as UNSURE
 
 
 class Replay:
@@ -54,14 +59,21 @@ class Replay:
             states = real.forward(real.embed(before), last=1).hidden
             hidden = np.concatenate([hidden, states])
         self.cut = Cut(bench, (context.likely, asked, context.prefix, context.answer))
-        self._sampling, self._memory = context.sampling, bench.memory
+        self._memory = bench.memory
         self._forced = self.cut.indices(forced)
         self.covered = self._covered(bench, start, forced)
         logits = self._forcing() if forced else self.cut.rows(start.logits)
-        self._start = Prefilled(logits, hidden, self.cut.indices(asked))
+        asked = asked[-RECENT:]
+        self._start = Prefilled(logits, hidden[-RECENT:], self.cut.indices(asked))
         self._gamma = context.way.gamma or 1
+        self._sampling = context.sampling
+        if context.raised:
+            hotter = temperature_of(self._next_logits(()), UNSURE)
+            self._sampling = replace(
+                context.sampling, temperature=max(hotter, context.sampling.temperature)
+            )
         repeated = self.cut.indices(context.answer[len(context.prefix) - len(forced) :])
-        self._drafting = DRAFTERS[context.way.name](self._materials(repeated, seed), self._gamma)
+        self._drafting = DRAWN_WITH[context.way.name](self._materials(repeated, seed), self._gamma)
 
     def draws(
         self, subject: Subject, mode: str, depth: int, count: int, rng: np.random.Generator
@@ -75,7 +87,8 @@ class Replay:
         drafter, decoder, sampling = self._drafting.drafter, self.cut.decoder, self._sampling
         for _ in range(count):
             drafter.begin(self._memory)
-            start, said = self._begin(), []
+            start = self._begin()
+            said: list[int] = []
             rounds = subject.answer(decoder, start, verifier, sampling, limits, drafter, drawing)
             for round_ in rounds:
                 said += round_.tokens
@@ -128,18 +141,20 @@ class Replay:
         return float(softmax(logits)[0, self.cut.tokens].sum())
 
     def _materials(self, repeated: tuple[int, ...], seed: int) -> Materials:
-        """Garbage is half nonsense, half tokens that might well stand."""
-        rng = np.random.default_rng(seed)
-        nonsense = rng.choice(len(self.cut.tokens), NONSENSE, replace=False)
-        likely = np.argsort(-self._next(()), kind="stable")[:NONSENSE]
-        garbage = np.union1d(nonsense, likely).astype(np.int64)
-        return Materials(self.cut.head, repeated, garbage, seed)
+        logits = self._next_logits(())[0]
+        likely = np.argsort(-logits, kind="stable")[:GUESSED].astype(np.int64)
+        noise = np.random.default_rng(seed).normal(0.0, NOISE, len(likely))
+        guessed = logits[likely] + noise * self._sampling.temperature
+        return Materials(self.cut.head, repeated, likely, seed, guessed.astype(np.float32))
 
     def _next(self, said: Outcome) -> Probabilities:
         """The target's distribution behind some more tokens. [S]"""
+        return distribution(self._next_logits(said)[0], self._sampling)
+
+    def _next_logits(self, said: Outcome) -> NDArray[np.float32]:
+        """[1, S]"""
         behind = (*self._forced, *said)
-        logits = self.cut.behind(behind) if behind else self._start.logits
-        return distribution(logits[0], self._sampling)
+        return self.cut.behind(behind) if behind else self._start.logits
 
     def _begin(self) -> Prefilled:
         """The start of one draw; an early draft runs in the pass before, as behind a question."""
@@ -159,3 +174,15 @@ class Replay:
         logits = np.full((1, len(self.cut.tokens)), -np.inf, np.float32)
         logits[0, list(self._forced)] = 0.0
         return logits
+
+
+def temperature_of(logits: NDArray[np.float32], largest: float) -> float:
+    """The temperature at which the largest probability is `largest`, within a thousandth."""
+    low, high = 0.01, HOTTEST
+    while high / low > 1.001:
+        middle = (low * high) ** 0.5
+        if softmax(logits / np.float32(middle)).max() > largest:
+            low = middle
+        else:
+            high = middle
+    return high

@@ -15,7 +15,7 @@ from xsd_edge.certify.replay import Context, Replay
 from xsd_edge.certify.subject import Subject
 
 NAMES = {1: "next token", 2: "next two tokens"}
-WHOLE = 4  # tokens of a small answer
+WHOLE = 3  # tokens of a small answer
 Progress = Callable[[int, int], None]
 
 

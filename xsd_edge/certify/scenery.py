@@ -48,7 +48,7 @@ def _shapes(rng: np.random.Generator, side: int, phases: NDArray[np.float64]) ->
         round_ = rng.random() < 0.5
         reach = np.hypot(dx, dy) if round_ else np.maximum(abs(dx), abs(dy))
         pictures[reach < radius] = colour
-    return np.clip(pictures, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(pictures, 0, 255), np.uint8)
 
 
 def _noise(rng: np.random.Generator, side: int, phases: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -43,7 +43,7 @@ class Streams:
     ) -> None:
         self._bench, self._subject, self._seed = bench, subject, seed
         self._limits = Limits(max_tokens, exact)
-        self._garbage = np.arange(bench.session.manifest.target.vocabulary)
+        self._every = np.arange(bench.session.manifest.target.vocabulary)
         self._last: tuple[int, ...] = ()
         self._turn = 0
         self.findings = StreamFindings()
@@ -78,7 +78,7 @@ class Streams:
         bench, subject = self._bench, self._subject
         names = list(DRAFTERS)
         gamma_max = bench.session.manifest.drafter.gamma_max
-        given = Materials(bench.session.draft_head, self._last, self._garbage, self._turn)
+        given = Materials(bench.session.draft_head, self._last, self._every, self._turn)
         name, gamma = names[self._turn % len(names)], 1 + self._turn // len(names) % gamma_max
         drafting = DRAFTERS[name](given, gamma)
         if drafting.early:

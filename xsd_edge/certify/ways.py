@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xsd_edge.runtime.drafter import Drafter, EventMemory
 from xsd_edge.runtime.lookup import Lookup
 from xsd_edge.runtime.planner import FixedLength
-from xsd_edge.runtime.sampling import Sampling
+from xsd_edge.runtime.sampling import Sampling, distribution, pick
 from xsd_edge.runtime.verifier import Proposal
 
 
@@ -29,8 +29,9 @@ class Materials:
 
     head: Drafter
     repeated: tuple[int, ...]  # an answer that those who repeat one repeat
-    garbage: NDArray[np.int64]  # tokens to draw nonsense from
+    tokens: NDArray[np.int64]  # to guess from
     seed: int
+    logits: NDArray[np.float32] | None = None  # of those tokens; None: all alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,12 @@ class Way:
         return f"{self.name}, gamma {'auto' if self.gamma is None else self.gamma}"
 
 
-class Garbage:
-    """Uniform tokens that have nothing to do with anything."""
+class Guesses:
+    """Draws every token from the same q, whatever was said; greedily, from all tokens alike."""
 
-    def __init__(self, tokens: NDArray[np.int64]) -> None:
+    def __init__(self, tokens: NDArray[np.int64], logits: NDArray[np.float32] | None) -> None:
         self._tokens = tokens
-        self._weights = np.full((1, len(tokens)), 1 / len(tokens), np.float32)
+        self._logits = np.zeros(len(tokens), np.float32) if logits is None else logits
 
     def begin(self, memory: EventMemory) -> None:
         pass
@@ -58,10 +59,11 @@ class Garbage:
         pass
 
     def propose(self, gamma: int, sampling: Sampling, rng: np.random.Generator) -> Proposal:
-        drawn = tuple(int(token) for token in rng.choice(self._tokens, gamma))
         if sampling.greedy:
-            return Proposal(drawn)
-        return Proposal(drawn, self._weights.repeat(gamma, 0), self._tokens)
+            return Proposal(tuple(int(token) for token in rng.choice(self._tokens, gamma)))
+        q = distribution(self._logits, sampling)
+        drawn = tuple(int(self._tokens[pick(q, rng.random())]) for _ in range(gamma))
+        return Proposal(drawn, q[None].repeat(gamma, 0), self._tokens)
 
 
 def _head(given: Materials, gamma: int) -> Drafting:
@@ -80,8 +82,12 @@ def _early(given: Materials, gamma: int) -> Drafting:
 
 def _garbage(given: Materials, gamma: int) -> Drafting:
     rng = np.random.default_rng(given.seed)
-    early = tuple(int(token) for token in rng.choice(given.garbage, gamma))
-    return Drafting(FixedLength(Garbage(given.garbage), gamma), early)
+    early = tuple(int(token) for token in rng.choice(given.tokens, gamma))
+    return Drafting(FixedLength(Guesses(given.tokens, given.logits), gamma), early)
+
+
+def _noisy(given: Materials, gamma: int) -> Drafting:
+    return Drafting(FixedLength(Guesses(given.tokens, given.logits), gamma))
 
 
 # A further drafter is a further row.
@@ -91,6 +97,10 @@ DRAFTERS: dict[str, Callable[[Materials, int], Drafting]] = {
     "early draft": _early,
     "garbage": _garbage,
 }
+# Those that contexts are drawn with. Garbage is nearly always rejected, and so may be a draft head
+# that knows nothing; guesses from the target's own logits with noise on them are both, often.
+NOISY = "noisy target"
+DRAWN_WITH = {name: DRAFTERS[name] for name in DRAFTERS if name != "garbage"} | {NOISY: _noisy}
 AUTO = Way("planned", None)
 
 
