@@ -91,7 +91,10 @@ Web = Annotated[
     typer.Option(metavar="[HOST:PORT]", help=f"Also show it on a web page; else on {WEB}."),
 ]
 Token = Annotated[
-    str | None, typer.Option(metavar="SECRET", help="What the web page is opened with: ?token=...")
+    str | None,
+    typer.Option(
+        metavar="SECRET", envvar="XSD_EDGE_TOKEN", help="What the page is opened with: ?token=..."
+    ),
 ]
 
 

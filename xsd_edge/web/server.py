@@ -51,8 +51,6 @@ def serving(web: str | None, token: str | None) -> Iterator[Sequence[Watcher]]:
         ExtraMissingError: the web extra is not installed.
     """
     if web is None:
-        if token is not None:
-            raise WebError("--token is for the page of --web; say --web too, or leave it out")
         yield ()
         return
     access = Access(Address.parse(web), token)
