@@ -116,7 +116,8 @@ def main() -> None:
         for rate in given.rates:
             found.append(measure(kind, rate, given.seconds))
             print(json.dumps(found[-1]), file=sys.stderr)
-    print(json.dumps({"window_us": WINDOW_US, "cores": os.cpu_count(), "rates": found}))
+    machine = {"cores": os.cpu_count(), "load_average": os.getloadavg()}
+    print(json.dumps({"window_us": WINDOW_US, **machine, "rates": found}))
 
 
 if __name__ == "__main__":

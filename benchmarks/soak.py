@@ -163,6 +163,7 @@ def judge(
     }
     return {
         "minutes": round(float(seconds[-1]) / 60, 2),
+        "load_average": os.getloadavg(),  # of the last 1, 5 and 15 minutes: others' work, too
         "answers": len(answers),
         "writer_restarts": restarts,
         "rss_mb": {

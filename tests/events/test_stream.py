@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from tests.events.encoders import evt2_bytes, evt3_bytes, random_events, rows
-from tests.events.test_recordings import DATA, GOLDEN, judge
+from tests.events.test_recordings import BYTES, DATA
 from xsd_edge.errors import SourceError
 from xsd_edge.events.clips import ClipReader
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.events.source import EventSource, open_source
 
-REAL = GOLDEN[0]
+REAL = next(row for row in BYTES if row.name.startswith("eventcampy"))
 MEGA_EVENTS = 2_250_378 / REAL.events * 1e6  # bytes a second at a million events a second
 HEADER = b"% evt 3.0\n% geometry 640x480\n% end\n"
 EVENTS = random_events(500, 0, 40_000)
@@ -68,7 +68,10 @@ def test_a_million_events_a_second_and_none_is_lost(fifo: Path) -> None:
         source = open_source(str(fifo))
         assert source.live
         assert source.geometry == Geometry(640, 480)
-        judge(EventPacket.concatenate([p for p in source.packets() if len(p)]), REAL)
+        checksum = Checksum()
+        for packet in source.packets():
+            checksum.add(packet)
+    assert checksum.hex == REAL.checksum
     assert not source.counters.truncated
 
 
@@ -159,7 +162,7 @@ def test_a_stream_of_unknown_size_is_refused(fifo: Path) -> None:
 
 
 def test_an_unknown_format_is_refused_at_once(fifo: Path) -> None:
-    with pytest.raises(SourceError, match="unknown format 'npz' for a stream; known: evt2, evt3"):
+    with pytest.raises(SourceError, match=r"unknown format 'npz' for a stream; known: evt2.*evt3"):
         open_source(f"{fifo}?format=npz&size=640x480")
 
 
