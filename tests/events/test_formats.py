@@ -54,10 +54,13 @@ def test_what_good_files_hold(tmp_path: Path) -> None:
         (HEADER, "holds no events; record it again"),
         (HEADER + b"\x00", "holds no events; record it again"),
         (HEADER[:11], "does not tell its sensor's size; add it: "),
-        (b"% evt 2.1\n% geometry 640x480\n% end\n\x00", "convert it to one of: evt2, evt3"),
+        (
+            b"% evt 4.0\n% geometry 640x480\n% end\n\x00",
+            "is evt4, .*convert it to one of: evt2, evt21",
+        ),
         (b"% evt 3.0\n% end\n\x00\x80", r"add it: .*\?size=640x480"),
         (b"% Version 2\n% end\n\x00\x80", r"no recording that can be read .*say .*\?format=evt3"),
-        (b"#!AER-DAT4.0\r\n", "no recording that can be read"),
+        (b"#!AER-DAT2.0\r\n", "no recording that can be read"),
         (np.random.default_rng(0).bytes(4096), "no recording that can be read"),
         (b"PK\x03\x04" + bytes(100), "not an intact npz"),
         (b"\x93NUMPY\x01\x00v\x00", "not an intact array"),
@@ -100,7 +103,9 @@ def test_a_plain_npy_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_format_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.raw"
     path.write_bytes(b"abc")
-    with pytest.raises(FormatError, match="unknown format 'evt9'; known: evt2, evt3, npz, npy"):
+    with pytest.raises(
+        FormatError, match="unknown format 'evt9'; known: evt2, evt21, evt21-legacy, evt3"
+    ):
         read(path, f"{path}?format=evt9")
 
 

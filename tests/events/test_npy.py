@@ -65,9 +65,15 @@ def test_damage_is_refused_or_harmless(at: int, byte: int, length: int) -> None:
     data[at] = byte
     for damaged in (bytes(data), bytes(data[:length])):
         try:
-            read_array("a", io.BytesIO(damaged))
+            array = read_array("a", io.BytesIO(damaged))
         except FormatError:
             continue
+        file = io.BytesIO(damaged)
+        read_header("a", file)
+        # Nothing but what stands behind the header, and all that the header asks for.
+        assert array.tobytes() == file.read(array.nbytes)
+        if damaged[: file.tell() - array.nbytes] == saved(np.arange(5))[:128]:
+            assert (array.dtype, array.shape) == (np.int64, (5,))
 
 
 def test_header_versions() -> None:

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.events.encoders import random_events, rows
+from tests.events.judging import everything, judged
 from xsd_edge.errors import FormatError, SourceError
+from xsd_edge.events.decoders.npz import BLOCK
 from xsd_edge.events.packet import EventPacket, Geometry
-from xsd_edge.events.source import open_source
+from xsd_edge.events.source import FrameTrack, open_source
 
 EVENTS = random_events(300, 500, 900_000)
 CLIP: dict[str, NDArray[Any]] = {
@@ -109,9 +111,10 @@ def test_a_small_file_cannot_claim_a_large_array(tmp_path: Path) -> None:
         header, {"descr": "<i8", "fortran_order": False, "shape": (1 << 40,)}
     )
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("t.npy", header.getvalue() + bytes(1 << 16))
+        for key in "txyp":
+            archive.writestr(f"{key}.npy", header.getvalue() + bytes(1 << 16))
     tracemalloc.start()
-    with pytest.raises(FormatError, match="smaller parts"):
+    with pytest.raises(FormatError, match=r"t in .* claims \d+ bytes, more than it has"):
         open_source(str(path))
     assert tracemalloc.get_traced_memory()[1] < 1 << 22
     tracemalloc.stop()
@@ -141,6 +144,37 @@ def test_damage_is_refused_or_harmless(
     for damaged in (bytes(data), bytes(data[:length])):
         path.write_bytes(damaged)
         try:
-            list(open_source(str(path)).packets())
+            source = open_source(str(path))
+            found = everything(source)
         except SourceError:
             continue
+        # Every array has a checksum in the archive: what is read is what was written. Only names
+        # have none, so the frames can be missing.
+        assert rows(found) == rows(EVENTS)
+        assert source.geometry == Geometry(640, 480)
+        if source.frames is not None:
+            assert isinstance(source.frames, FrameTrack)
+            assert source.frames.t_us.tolist() == CLIP["frames_t_us"].tolist()
+
+
+def test_longer_than_a_block_and_other_names(tmp_path: Path) -> None:
+    events = random_events(2 * BLOCK + 5, 0, 800_000)
+    names = {"timestamp": "t", "x_pos": "x", "y_pos": "y", "polarity": "p"}
+    np.savez(tmp_path / "a.npz", **{name: getattr(events, key) for name, key in names.items()})
+    source = open_source(f"{tmp_path / 'a.npz'}?size=640x480")
+    packets = judged(source)
+    assert [len(packet) for packet in packets] == [BLOCK, BLOCK, 5]
+    assert rows(EventPacket.concatenate(packets)) == rows(events)
+
+
+def test_16_bit_times_are_widened_or_refused(tmp_path: Path) -> None:
+    t = np.sort(np.random.default_rng(0).integers(0, 1 << 16, 2 * BLOCK)).astype(np.uint16)
+    zeros = np.zeros(len(t), np.uint8)
+    np.savez(tmp_path / "a.npz", t=t, x=zeros, y=zeros, p=zeros, width=64, height=48)
+    assert everything(open_source(str(tmp_path / "a.npz"))).t.tolist() == t.tolist()
+    # That they run over may only show from one block to the next.
+    np.savez(
+        tmp_path / "b.npz", t=np.roll(t, BLOCK), x=zeros, y=zeros, p=zeros, width=64, height=48
+    )
+    with pytest.raises(FormatError, match="run over at 65"):
+        everything(open_source(str(tmp_path / "b.npz")))
