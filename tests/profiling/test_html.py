@@ -78,7 +78,7 @@ def test_text_of_the_user_cannot_break_out(tabs: Tabs, report: Path) -> None:
 def test_schemes_differ_and_are_legible(tabs: Tabs, report: Path) -> None:
     contrasts = []
     for scheme in ("light", "dark"):
-        page = drawn(tabs, report, DESK, scheme)  # type: ignore[arg-type]  # of a tuple of literals
+        page = drawn(tabs, report, DESK, scheme)
         contrasts.append(page.evaluate(CONTRAST))
     assert all(found >= 4.5 for each in contrasts for found in each)  # WCAG 2, level AA
     assert contrasts[0] != contrasts[1]

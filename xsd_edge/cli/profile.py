@@ -60,7 +60,8 @@ def profile(
         typer.Option(metavar="A.json B.json", help="What changed from profile A to B; no BUNDLE."),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Compare across boards or bundles.")
+        bool,
+        typer.Option("--force", help="Compare across boards or bundles; run in too little memory."),
     ] = False,
 ) -> None:
     """Measure stages, acceptance, speed-up, memory and power of a bundle (device)."""
@@ -99,6 +100,7 @@ def profile(
         frames=cast(Frames, frames),  # checked there
         max_tokens=max_tokens,
         mode=cast(Mode, mode),
+        force=force,
     )
     options = ProfileOptions(run, max_clips, trace=trace, html=html)
     with console.progress() as steps:

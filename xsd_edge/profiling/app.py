@@ -6,16 +6,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 from xsd_edge import console
+from xsd_edge.bundle import Bundle
+from xsd_edge.machine import Machine
 from xsd_edge.profiling import compare as comparing
 from xsd_edge.profiling import html, trace
 from xsd_edge.profiling.document import ProfileError, build
 from xsd_edge.profiling.measure import Progress, measure
 from xsd_edge.profiling.options import ProfileOptions
 from xsd_edge.profiling.tables import tables
+from xsd_edge.runtime.engine_store import missing_engines
+from xsd_edge.runtime.preflight import require_memory
 
 
 def profile(options: ProfileOptions, *, as_json: bool, progress: Progress) -> None:
     """Profile a bundle; the document or its tables go to stdout, reports to their files."""
+    bundle = Bundle(options.run.bundle)
+    if not options.run.force:
+        require_memory(bundle, Machine(options.root))
+    if warning := missing_engines(bundle):
+        console.say(warning)
     seen = measure(options, progress)
     document = build(seen)
     if options.trace is not None:

@@ -169,9 +169,9 @@ def _samples(document: Document) -> Iterator[tuple[str, list[float]]]:
 
 def _figure(name: str, before: list[float], after: list[float], p: float) -> Figure:
     unit = " ms" if name.endswith("_ms") else ""
-    means = [sum(values) / len(values) for values in (before, after)]
-    ratio = change(before, after) if means[0] > 0 else None
-    return Figure(name.removesuffix("_ms"), unit, *means, ratio, p)
+    one, other = (sum(values) / len(values) for values in (before, after))
+    ratio = change(before, after) if one > 0 else None
+    return Figure(name.removesuffix("_ms"), unit, one, other, ratio, p)
 
 
 def _percent(ratio: Estimate | None) -> str:

@@ -70,14 +70,13 @@ class Sampler:
         return total
 
     def _run(self) -> None:
-        rounds = 0
+        often = SLOW_EVERY if self._sensors.has_power else 1
         while True:
-            if rounds % SLOW_EVERY == 0:
-                self._look()
-            self._feel()
-            rounds += 1
-            if self._ended.wait(PERIOD_S):
-                return
+            self._look()
+            for _ in range(often):
+                self._feel()
+                if self._ended.wait(PERIOD_S * SLOW_EVERY / often):
+                    return
 
     def _feel(self) -> None:
         if self._sensors.has_power:

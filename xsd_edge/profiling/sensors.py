@@ -7,7 +7,8 @@ gives is missing or None, never 0.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -50,16 +51,26 @@ class Power:
     total: float | None
 
 
+class _Gauge(NamedTuple):
+    """A file that holds one number, its name for people, and what makes it their unit."""
+
+    name: str
+    path: Path
+    scale: float
+
+
 class Sensors:
-    """The sensors found below `root` when it was made; the rails are found once, read often."""
+    """The sensors below `root`. They are looked for once: reading them often must cost little."""
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
         monitors = {path.name: path for path in self._found(*MONITORS)}
-        self._hwmons = [monitors[name] for name in sorted(monitors, key=_index)]
-        self._rails = [rail for hwmon in self._hwmons for rail in _rails_of(hwmon)]
+        hwmons = [monitors[name] for name in sorted(monitors, key=_index)]
         gpus = [path for path in self._found("sys/class/devfreq/*") if GPU.search(path.name)]
+        self._rails = [rail for hwmon in hwmons for rail in _rails_of(hwmon)]
         self._gpu = gpus[0] if gpus else None
+        self._temperatures = _told_apart(self._thermometers(hwmons))
+        self._clocks = list(self._oscillators())
 
     @property
     def has_power(self) -> bool:
@@ -73,35 +84,40 @@ class Sensors:
 
     def temperatures(self) -> dict[str, float]:
         """Degrees Celsius by sensor: thermal zones, and hwmon chips that are no such zone."""
-        found: dict[str, float] = {}
-        for zone in self._found("sys/class/thermal/thermal_zone*"):
-            _keep(found, _text(zone / "type") or zone.name, _number(zone / "temp"), 1e-3)
-        for hwmon in self._hwmons:
-            chip = _text(hwmon / "name") or hwmon.name
-            if chip.replace("_", "-") in found or chip in found:
-                continue  # the kernel shows each thermal zone once more as a hwmon
-            for value in sorted(hwmon.glob("temp*_input"), key=_index):
-                label = _text(value.with_name(value.name.replace("_input", "_label")))
-                name = f"{chip} {label}" if label else f"{chip} {_index(value)}"
-                _keep(found, name, _number(value), 1e-3)
-        return found
+        return _read(self._temperatures)
 
     def clocks(self) -> dict[str, float]:
         """MHz now by clock: cpu0, cpu1, ..., gpu, emc."""
-        found: dict[str, float] = {}
-        cores = self._found("sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq")
-        for core in sorted(cores, key=lambda path: _index(path.parents[1])):
-            _keep(found, core.parents[1].name, _number(core), 1e-3)
-        if self._gpu is not None:
-            _keep(found, "gpu", _number(self._gpu / "cur_freq"), 1e-6)
-        for path in EMC:  # only root may look here
-            _keep(found, "emc", _number(self._root / path), 1e-6)
-        return found
+        return _read(self._clocks)
 
     def gpu_load(self) -> float | None:
         """Share of the time the GPU is busy, 0 to 1."""
         load = None if self._gpu is None else _number(self._gpu / "device" / "load")
         return None if load is None else load / 1000
+
+    def _thermometers(self, hwmons: list[Path]) -> Iterator[_Gauge]:
+        zones = set()
+        for zone in self._found("sys/class/thermal/thermal_zone*"):
+            kind = _text(zone / "type") or zone.name
+            zones.add(kind.replace("_", "-"))
+            yield _Gauge(kind, zone / "temp", 1e-3)
+        for hwmon in hwmons:
+            chip = _text(hwmon / "name") or hwmon.name
+            if chip.replace("_", "-") in zones:
+                continue  # the kernel shows each thermal zone once more as a hwmon
+            for value in sorted(hwmon.glob("temp*_input"), key=_index):
+                label = _text(value.with_name(value.name.replace("_input", "_label")))
+                yield _Gauge(f"{chip} {label or _index(value)}", value, 1e-3)
+
+    def _oscillators(self) -> Iterator[_Gauge]:
+        cores = self._found("sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq")
+        for core in sorted(cores, key=lambda path: _index(path.parents[1])):
+            yield _Gauge(core.parents[1].name, core, 1e-3)
+        if self._gpu is not None:
+            yield _Gauge("gpu", self._gpu / "cur_freq", 1e-6)
+        memory = [self._root / path for path in EMC if (self._root / path).is_file()]
+        for path in memory[:1]:  # only root may look here
+            yield _Gauge("emc", path, 1e-6)
 
     def _found(self, *patterns: str) -> list[Path]:
         return [path for pattern in patterns for path in sorted(self._root.glob(pattern))]
@@ -131,14 +147,20 @@ def _total(rails: dict[str, float]) -> float | None:
     return sum(rails.values()) if "VIN_SYS_5V0" in rails else None
 
 
-def _keep(found: dict[str, float], name: str, value: float | None, scale: float) -> None:
-    """Sensors of one name are told apart by a number."""
-    if value is None:
-        return
-    unique, count = name, 2
-    while unique in found:
-        unique, count = f"{name} {count}", count + 1
-    found[unique] = round(value * scale, 6)
+def _told_apart(gauges: Iterable[_Gauge]) -> list[_Gauge]:
+    """The second of a name gets a 2 behind it, and so on."""
+    seen: Counter[str] = Counter()
+    found = []
+    for gauge in gauges:
+        seen[gauge.name] += 1
+        count = seen[gauge.name]
+        found.append(gauge if count == 1 else gauge._replace(name=f"{gauge.name} {count}"))
+    return found
+
+
+def _read(gauges: Iterable[_Gauge]) -> dict[str, float]:
+    values = ((gauge, _number(gauge.path)) for gauge in gauges)
+    return {g.name: round(value * g.scale, 6) for g, value in values if value is not None}
 
 
 def _text(path: Path) -> str | None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from xsd_edge.bundle import Bundle
 from xsd_edge.events.packet import Counters, EventPacket, Geometry
-from xsd_edge.events.source import EventSource, Extent, FrameTrack
+from xsd_edge.events.source import EventSource, Extent, Frames
 from xsd_edge.runtime.engine import Arrays, Engine, EngineOptions, open_engine
 from xsd_edge.runtime.loop import Round
 from xsd_edge.runtime.stages import Call
@@ -84,6 +84,10 @@ class SourceTap:
         self.calls: list[Call] = []
 
     @property
+    def encoding(self) -> str:
+        return self._source.encoding
+
+    @property
     def geometry(self) -> Geometry:
         return self._source.geometry
 
@@ -92,7 +96,7 @@ class SourceTap:
         return self._source.counters
 
     @property
-    def frames(self) -> FrameTrack | None:
+    def frames(self) -> Frames | None:
         return self._source.frames
 
     def extent(self, enough_us: int) -> Extent | None:

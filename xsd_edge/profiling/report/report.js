@@ -201,8 +201,9 @@ function drawAcceptance() {
     nothing("histogram", "Nothing was drafted.");
     return;
   }
+  // Where no draft was ever judged there is no acceptance to show.
   const bars = positions.map(({ position, alpha, judged, accepted }) =>
-    [position, alpha.value, alpha.low, alpha.high, `position ${position}: ${accepted} of ${judged} stood`]);
+    [position, alpha?.value ?? 0, alpha?.low ?? null, alpha?.high ?? null, `position ${position}: ${accepted} of ${judged} stood`]);
   columns("acceptance", bars, 1, (tick) => tick.toFixed(1), bars.map((bar) => bar[4]).join("; "));
   const longest = positions.length;
   const rounds = Array.from({ length: longest + 1 }, (_, count) => counts[count] ?? 0);
