@@ -17,6 +17,7 @@ import pytest
 from tests.events.encoders import evt2_bytes, evt3_bytes, random_events, rows
 from tests.events.test_recordings import BYTES, DATA
 from xsd_edge.errors import SourceError
+from xsd_edge.events.checksum import Checksum
 from xsd_edge.events.clips import ClipReader
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.events.source import EventSource, open_source
