@@ -9,7 +9,7 @@ import pytest
 from tests.runtime.told import TOKENIZER, frame_of, round_of, scene, slice_of, tell
 from xsd_edge.runtime.answer import Decoding
 from xsd_edge.runtime.costs import Costs
-from xsd_edge.runtime.figures import Drafted, Piece, Speedup, Tally
+from xsd_edge.runtime.figures import Drafted, Piece, Tally
 
 EMOJI = "\N{FACE WITH TEARS OF JOY}"
 
@@ -71,7 +71,7 @@ def test_the_speedup_is_estimated_from_costs() -> None:
     tally.spoke(round_of("a"))
     assert tally.now.speedup is None
     tally.spoke(round_of("bcde", gamma=4, accepted=3))  # four tokens for 4 * 0.1 + 1.8
-    assert tally.now.speedup == Speedup(pytest.approx(4 / 2.2), False)
+    assert tally.now.speedup == (pytest.approx(4 / 2.2), False)
 
 
 def test_a_timed_speedup_counts_more_than_an_estimate() -> None:
@@ -83,7 +83,7 @@ def test_a_timed_speedup_counts_more_than_an_estimate() -> None:
         plain.add(round_of("a")._replace(tokens=(token,)), 0.1 + 0.2 * number)
     tally.answered(replace(answer, plain=plain))
     # Two tokens in 100 ms against two in 400 ms.
-    assert tally.now.speedup == Speedup(pytest.approx(4.0), True)
+    assert tally.now.speedup == (pytest.approx(4.0), True)
 
 
 def test_a_moment_does_not_change() -> None:

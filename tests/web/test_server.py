@@ -115,7 +115,7 @@ def test_what_a_page_gets(serve: Serve) -> None:
     tell(served.feed, 4, [round_of("A c"), round_of("at.", gamma=4, accepted=2)])
     with served.live() as page:
         now = json.loads(page.recv(timeout=20))
-        pictures = {}
+        pictures: dict[str, bytes] = {}
         page.send("drawn")
         while len(pictures) < 9:
             message = page.recv(timeout=20)
@@ -147,7 +147,7 @@ def test_a_slow_page_gets_the_newest_and_holds_nobody_up(serve: Serve) -> None:
             served.feed.asked(clip, "What?")
             served.feed.spoke(round_of(f"answer {clip}"))
         page.send("drawn")
-        seen = []
+        seen: list[str] = []
         while not seen or "answer 499" not in seen[-1]:
             seen.append("".join(p["text"] for p in figures(page)["pieces"]))
     assert first["question"] == ""
