@@ -123,7 +123,8 @@ def soak(minutes: float, bundle: Path, rate: float) -> dict[str, Any]:
                 writer = start_writer(fifo, rate)
                 restarts += 1
         ended = run.stop(signal.SIGTERM)
-        short = Run(bundle, fifo)
+        writer.wait()  # its reader is gone
+        short, writer = Run(bundle, fifo), start_writer(fifo, rate)
         while not short.lines and short.process.poll() is None:
             time.sleep(0.05)
         interrupted = short.stop(signal.SIGINT)
