@@ -31,7 +31,7 @@ def report(tmp_path: Path, document: Document, seen: Measured) -> Path:
 
 def drawn(tabs: Tabs, report: Path, width: int, scheme: Literal["light", "dark"] = "light") -> Page:
     page = tabs.open(report, width=width, scheme=scheme, offline=True)
-    page.wait_for_selector("body[data-drawn=yes]", timeout=20_000)
+    page.wait_for_selector("body[data-drawn=yes]", timeout=60_000)
     return page
 
 
