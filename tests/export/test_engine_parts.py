@@ -19,7 +19,10 @@ from xsd_edge.export.lint import lint
 from xsd_edge.export.pipeline import export_bundle
 from xsd_edge.recipe import Recipe
 from xsd_edge.runtime.cosines import row_cosines
+from xsd_edge.runtime.engine import DEFAULT_OPTIONS, Engine, EngineOptions
+from xsd_edge.runtime.fixed_head import FixedDraftHead
 from xsd_edge.runtime.onnx_engine import OnnxEngine
+from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.session import Session
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
@@ -150,13 +153,25 @@ def test_export_compiled_every_engine_part(engine_reported: list[str]) -> None:
     assert compiled == {f"{name} {precision}" for name in ENGINES for precision in PRECISIONS}
 
 
-def test_it_runs_here_without_tensorrt(engine_bundle: Bundle) -> None:
-    """Fixed heads and float16 graphs under ONNX Runtime: the whole session, on this CPU."""
-    session = Session(engine_bundle)
+def on_this_cpu(bundle: Bundle, name: str, options: EngineOptions) -> Engine:
+    """ONNX Runtime's CPU kernels in place of TensorRT and CUDA, behind the same contracts."""
+    part = bundle.part(name)
+    engine = OnnxEngine(bundle.graph(name), options)
+    return FixedDraftHead(engine, part) if "m" in part.sizes else engine
+
+
+def test_a_whole_session_runs_on_its_graphs(engine_bundle: Bundle) -> None:
+    """Fixed heads, float16 graphs and a float16 cache: what a board would run, on this CPU."""
+    session = Session(engine_bundle, DEFAULT_OPTIONS, on_this_cpu)
     session.begin_clip()
     session.add_frame(np.full((64, 64, 3), 128, np.uint8))
+    memory = session.silence()
     found = session.ask("Describe the scene.")
     assert np.isfinite(found.logits).all()
+    session.draft_head.begin(memory)
+    session.draft_head.observe(found.hidden, [*found.question[1:], 20])
+    proposed = session.draft_head.propose(4, Sampling(), np.random.default_rng(0))
+    assert len(proposed.tokens) == 4
 
 
 def test_the_same_inputs_give_the_same_bytes(
