@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -15,7 +16,12 @@ from transformers import (
 )
 
 from xsd_edge.errors import AssetError
-from xsd_edge.models.video_llava import load_video_llava, masked_tokens, share_towers
+from xsd_edge.models.video_llava import (
+    load_video_llava,
+    masked_tokens,
+    sampled_frames,
+    share_towers,
+)
 
 pytestmark = pytest.mark.host
 
@@ -127,6 +133,14 @@ def test_sharing_counts_bytes_and_names_what_differs() -> None:
     assert shared.bytes_saved == 4 * 3 * 4
     assert shared.differing == ("bias",)
     assert share_towers(copy, original).bytes_saved == 0  # already shared
+
+
+def test_frames_are_the_documented_ones() -> None:
+    for total in (*range(8, 70), 100, 247, 9001):
+        documented = np.arange(0, total, total / 8).astype(int)
+        assert np.array_equal(sampled_frames(total), documented)
+    assert len(sampled_frames(3)) == 8
+    assert sampled_frames(3).max() == 2
 
 
 def test_padding_is_masked() -> None:

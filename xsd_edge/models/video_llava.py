@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from transformers import VideoLlavaConfig, VideoLlavaForConditionalGeneration
 
@@ -79,6 +81,16 @@ def share_towers(copy: nn.Module, original: nn.Module) -> Shared:
 def _raw(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor's bytes: equal values are not enough, 0.0 equals -0.0."""
     return tensor.detach().contiguous().flatten().view(torch.uint8)
+
+
+def sampled_frames(total: int, frames: int = 8) -> NDArray[np.int64]:
+    """Which of a video's `total` frames the model sees: `np.arange(0, total, total / frames)`.
+
+    As transformers documents the model; the original code's `linspace` takes others. A video that
+    is shorter shows frames more than once. [frames]
+    """
+    assert total > 0
+    return np.arange(frames, dtype=np.int64) * total // frames
 
 
 def masked_tokens(config: VideoLlavaConfig, words: int) -> tuple[int, ...]:
