@@ -4,8 +4,8 @@
 
 Processor time of the decoding thread alone, so that drawing and sending (which other threads do)
 and a busy machine do not count; listeners take turns, and the least of the turns counts, since
-noise only adds. `page` has a browser that never acknowledges anything: the slowest there is. The share is
-of a target pass of 20 ms, a fast one for this project. The last line is JSON.
+noise only adds. `page` has a browser that never acknowledges anything: the slowest there is. The
+share is of a target pass of 20 ms, a fast one for this project. The last line is JSON.
 """
 
 from __future__ import annotations
