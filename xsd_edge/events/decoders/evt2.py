@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xsd_edge.events.continuity import Continuity
 from xsd_edge.events.decoders.clock import Unwrapped
@@ -22,6 +23,12 @@ ON, TIME_HIGH, TRIGGER = 1, 8, 10
 UNKNOWN: Final = (2, 3, 4, 5, 6, 7, 9, 11, 12, 13)
 LOW_BITS: Final = 6
 HIGH_BITS: Final = 28
+
+
+def events_before(at: NDArray[np.intp], event: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """How many words before each of those `at`, which are none, are events."""
+    others = np.flatnonzero(~event)  # few: a sum over all words would take longer
+    return at - np.searchsorted(others, at)
 
 
 class Evt2Decoder:
@@ -52,8 +59,8 @@ class Evt2Decoder:
         self._counters.triggers += int(np.count_nonzero(kinds == TRIGGER))
         highs = self._high.follow(words[at])
         event = kinds <= ON
-        t = held(highs << LOW_BITS, at, np.cumsum(event, dtype=np.intp))
-        words = words[event]
+        words, before = words[event], events_before(at, event)
+        t = held(highs << LOW_BITS, before, len(words))
         t |= (words >> 22) & 0x3F
         x = ((words >> 11) & 0x7FF).astype(np.uint16)
         y = (words & 0x7FF).astype(np.uint16)

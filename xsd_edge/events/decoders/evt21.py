@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 
 from xsd_edge.events.continuity import Continuity
 from xsd_edge.events.decoders.clock import Unwrapped
-from xsd_edge.events.decoders.evt2 import HIGH_BITS, LOW_BITS, ON, TIME_HIGH, TRIGGER, UNKNOWN
+from xsd_edge.events.decoders.evt2 import (
+    HIGH_BITS,
+    LOW_BITS,
+    ON,
+    TIME_HIGH,
+    TRIGGER,
+    UNKNOWN,
+    events_before,
+)
 from xsd_edge.events.decoders.words import Unsigned, WordCutter, Words, held
 from xsd_edge.events.packet import Counters, EventPacket, Geometry
 
@@ -59,8 +67,8 @@ class Evt21Decoder:
         self._counters.triggers += int(np.count_nonzero(kinds == TRIGGER))
         highs = self._high.follow(upper[at])
         vector = kinds <= ON
-        t = held(highs << LOW_BITS, at, np.cumsum(vector, dtype=np.intp))
-        upper, mask = upper[vector], mask[vector]
+        upper, mask, before = upper[vector], mask[vector], events_before(at, vector)
+        t = held(highs << LOW_BITS, before, len(upper))
         t |= (upper >> 22) & 0x3F
         word, bit = _set_bits(mask)
         upper = upper[word]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from xsd_edge.events.continuity import Continuity
 from xsd_edge.events.decoders.clock import Unwrapped
-from xsd_edge.events.decoders.words import WordCutter, Words, held
+from xsd_edge.events.decoders.words import Unsigned, WordCutter, Words, held
 from xsd_edge.events.packet import Counters, EventPacket, Geometry
 
 ADDR_Y, ADDR_X, VECT_BASE_X, VECT_12, VECT_8, TIME_LOW, TIME_HIGH = 0, 2, 3, 4, 5, 6, 8
@@ -37,12 +37,19 @@ FIRST: Final = np.cumsum(POPULATION) - POPULATION
 BITS: Final = np.nonzero(_SET)[1]
 
 
+class _State(NamedTuple):
+    """The words that are no single event, [k], and how many events come before each."""
+
+    words: Unsigned
+    kinds: NDArray[np.uint8]
+    before: NDArray[np.intp]
+
+
 class _Columns(NamedTuple):
-    """x and p of events [n], and how many of them there are up to and with each word [words]."""
+    """x and p of events, both [n]."""
 
     x: NDArray[np.uint16]
     p: NDArray[np.uint8]
-    upto: NDArray[np.intp]
 
 
 class Evt3Decoder:
@@ -75,57 +82,64 @@ class Evt3Decoder:
             self._high.begin(int(block.words[0]))
             self._t = self._high.low_bits << TIME_BITS
         self._counters.triggers += int(np.count_nonzero(block.kinds == TRIGGER))
-        x, p, upto = self._columns(block)
-        t = self._times(block, upto)
-        y = self._rows(block, upto)
+        others = np.flatnonzero(block.kinds != ADDR_X)
+        words, kinds = block.words[others], block.kinds[others]
+        if ((kinds & 0xE) == VECT_12).any():  # VECT_12 or VECT_8
+            (x, p), count = self._with_vectors(block)
+            before = (np.cumsum(count) - count)[others]
+        else:
+            x, p = self._singles(block)
+            before = others - np.arange(len(others))
+        state = _State(words, kinds, before)
+        t, y = self._times(state, len(x)), self._rows(state, len(x))
         return self._continuity.packets(t, x, y, p)
 
-    def _rows(self, block: Words, upto: NDArray[np.intp]) -> NDArray[np.uint16]:
+    def _rows(self, state: _State, events: int) -> NDArray[np.uint16]:
         """y of each event."""
-        at = np.flatnonzero(block.kinds == ADDR_Y)
+        at = np.flatnonzero(state.kinds == ADDR_Y)
         rows = np.empty(len(at) + 1, np.uint16)
-        rows[0], rows[1:] = self._y, block.words[at] & 0x7FF
+        rows[0], rows[1:] = self._y, state.words[at] & 0x7FF
         self._y = int(rows[-1])
-        return held(rows, at, upto)
+        return held(rows, state.before[at], events)
 
-    def _times(self, block: Words, upto: NDArray[np.intp]) -> NDArray[np.int64]:
+    def _times(self, state: _State, events: int) -> NDArray[np.int64]:
         """t of each event, without wraps."""
-        lows, highs = self._lows_and_new_highs(block)
-        high = self._high.follow(block.words[highs]) << TIME_BITS
+        lows, highs = self._lows_and_new_highs(state)
+        high = self._high.follow(state.words[highs]) << TIME_BITS
         place = np.searchsorted(lows, highs)  # of each new TIME_HIGH among the TIME_LOWs
         low = np.repeat(high, np.diff(np.concatenate(([0], place, [len(lows)]))))
-        low += block.words[lows] & 0xFFF
+        low += state.words[lows] & 0xFFF
         times = np.insert(low, np.concatenate(([0], place)), np.concatenate(([self._t], high[1:])))
         self._t = int(times[-1])
-        return held(times, np.insert(lows, place, highs), upto)
+        return held(times, state.before[np.insert(lows, place, highs)], events)
 
-    def _lows_and_new_highs(self, block: Words) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Positions of TIME_LOW, and of TIME_HIGH where it changes (most only repeat the last)."""
-        highs = np.flatnonzero(block.kinds == TIME_HIGH)
+    def _lows_and_new_highs(self, state: _State) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Numbers of TIME_LOW, and of TIME_HIGH where it changes (most only repeat the last)."""
+        highs = np.flatnonzero(state.kinds == TIME_HIGH)
         known = np.uint16(self._high.low_bits)
-        value = np.concatenate(([known], block.words[highs] & 0xFFF))
-        return np.flatnonzero(block.kinds == TIME_LOW), highs[value[1:] != value[:-1]]
+        value = np.concatenate(([known], state.words[highs] & 0xFFF))
+        return np.flatnonzero(state.kinds == TIME_LOW), highs[value[1:] != value[:-1]]
 
-    def _columns(self, block: Words) -> _Columns:
-        single = block.kinds == ADDR_X
-        vectors = np.flatnonzero((block.kinds & 0xE) == VECT_12)  # VECT_12 or VECT_8
+    def _singles(self, block: Words) -> _Columns:
+        self._bases(block, np.empty(0, np.intp))  # for vectors to come
+        words = block.words[np.flatnonzero(block.kinds == ADDR_X)]
+        return _Columns((words & 0x7FF).astype(np.uint16), ((words >> 11) & 1).astype(np.uint8))
+
+    def _with_vectors(self, block: Words) -> tuple[_Columns, NDArray[np.intp]]:
+        """Columns of a block that has vectors, and how many events each word is, [words]."""
+        vectors = np.flatnonzero((block.kinds & 0xE) == VECT_12)
         first_x, polarity = self._bases(block, vectors)
-        if not len(vectors):
-            words = block.words[single]
-            p = ((words >> 11) & 1).astype(np.uint8)
-            return _Columns(words & np.uint16(0x7FF), p, np.cumsum(single, dtype=np.intp))
         mask = block.words[vectors] & np.where(block.kinds[vectors] == VECT_8, 0xFF, 0xFFF)
-        count = single.astype(np.intp)
+        count = (block.kinds == ADDR_X).astype(np.intp)
         count[vectors] = POPULATION[mask]
         x, p = (block.words & 0x7FF).astype(np.int64), ((block.words >> 11) & 1).astype(np.uint8)
         x[vectors], p[vectors] = first_x, polarity
         bits = np.full(len(count), FIRST[1])  # a single event is a vector with its first bit set
         bits[vectors] = FIRST[mask]
-        upto = np.cumsum(count)
         word = np.repeat(np.arange(len(count)), count)
-        nth = np.arange(len(word)) - (upto - count)[word]
+        nth = np.arange(len(word)) - (np.cumsum(count) - count)[word]
         x = x[word] + BITS[bits[word] + nth]
-        return _Columns(np.minimum(x, BEYOND).astype(np.uint16), p[word], upto)
+        return _Columns(np.minimum(x, BEYOND).astype(np.uint16), p[word]), count
 
     def _bases(
         self, block: Words, vectors: NDArray[np.intp]

@@ -26,13 +26,12 @@ class Words(NamedTuple):
     kinds: NDArray[np.uint8]
 
 
-def held(values: NDArray[T], at: NDArray[np.intp], upto: NDArray[np.intp]) -> NDArray[T]:
-    """For each event the value that holds there: the state before, or that of the last word `at`.
+def held(values: NDArray[T], before: NDArray[np.intp], events: int) -> NDArray[T]:
+    """For each event the value that holds there, [events]: the one at first, or a later word's.
 
-    values [k + 1], at [k] word positions, upto [words] number of events up to and with each word.
+    values [k + 1], the first and those of k words; before [k] counts the events before each.
     """
-    borders = np.concatenate(([0], upto[at], upto[-1:]))
-    return np.repeat(values, np.diff(borders))
+    return np.repeat(values, np.diff(np.concatenate(([0], before, [events]))))
 
 
 class WordCutter:
