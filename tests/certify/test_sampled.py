@@ -120,7 +120,13 @@ def test_the_product_passes_both_modes(bench: Bench, hints: list[Hint]) -> None:
 
 @pytest.mark.usefixtures("coarse")
 @pytest.mark.parametrize(
-    "name", ["residual from p instead of p - q", "q taken before top-p", "a dropped draft"]
+    "name",
+    [
+        "residual from p instead of p - q",
+        "q taken before top-p",
+        "a dropped draft",
+        "off-by-one bonus token",
+    ],
 )
 def test_what_greedy_answers_cannot_show_is_found(
     bench: Bench, hints: list[Hint], name: str

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from math import isfinite
 from typing import Any
 
-from xsd_edge.bundle import Bundle
+from xsd_edge.bundle import Bundle, sha256_of
 from xsd_edge.certify.g_test import DISTANCE, LEVEL, POWER, draws_for
 from xsd_edge.certify.greedy import GreedyFindings, Mismatch
 from xsd_edge.certify.options import CertifyOptions
@@ -16,6 +16,7 @@ from xsd_edge.certify.sampled import SampledFindings, Test
 from xsd_edge.certify.streams import StreamFindings
 from xsd_edge.machine import Machine
 from xsd_edge.profiling.facts import bundle_facts, machine_facts
+from xsd_edge.runtime.engine_store import choose
 
 FORMAT = 1
 
@@ -139,11 +140,14 @@ class Certificate:
 
 
 def engine_hashes(bundle: Bundle) -> dict[str, dict[str, str]]:
-    """sha256 of every file of every part's engine, by path."""
+    """sha256 of every file that a part's engine is made of here, by path; plans of `build` too."""
     found: dict[str, dict[str, str]] = {}
     for name, part in sorted(bundle.manifest.parts.items()):
         entries = (part.files[part.default], *part.attachments)
         found[name] = {entry.path: entry.sha256 for entry in entries}
+        plan = choose(bundle, name).plan if part.backend == "tensorrt" else None
+        if plan is not None:
+            found[name][plan.name] = sha256_of(plan)
     return found
 
 

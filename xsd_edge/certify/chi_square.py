@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 PRECISION = 1e-15
 TERMS = 100_000  # of a series; reached by no argument a test here can have
@@ -53,6 +54,7 @@ def needed_shift(freedom: float, level: float, power: float) -> float:
     return _root(lambda shift: power - shifted_tail(critical, freedom, shift))
 
 
+@lru_cache
 def draws_needed(freedom: float, distance: float, level: float, power: float) -> int:
     """How many draws find a total-variation distance, whatever the distribution and the deviation.
 
@@ -102,6 +104,6 @@ def _root(falling: Callable[[float], float]) -> float:
             low = middle
         else:
             high = middle
-        if high - low <= 1e-12 * high:
+        if high - low <= 1e-11 * high:
             break
     return high

@@ -23,7 +23,7 @@ from xsd_edge.console import Steps
 from xsd_edge.runtime.sampling import Sampling
 
 CLIPS = 3
-MOST_CONTEXTS = 8
+MOST_CONTEXTS = 4
 STREAMED = 4  # prompts
 # Whatever the bundle's draft head is worth: the target is unsure, drafts stand about as often as
 # they fall, and top-p cuts much off.
