@@ -208,7 +208,7 @@ export_bundle(tiny_recipe(Path(recipe)), board, Path(folder), cache=Path(cache),
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", ["quantizing", "target int4", "vision fp16"])
+@pytest.mark.parametrize("moment", ["quantizing", "vision fp16"])
 def test_killed_export_leaves_the_old_bundle(
     recipe: Recipe, cache: Path, tmp_path: Path, python: Python, moment: str
 ) -> None:
