@@ -85,7 +85,11 @@ class Run:
         """Send a signal; how it ended, and what it summed up."""
         at = time.monotonic()
         self.process.send_signal(number)
-        code = self.process.wait(30)
+        try:
+            code = self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
         took = time.monotonic() - at
         for reader in self._readers:
             reader.join()
@@ -191,6 +195,8 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, default=Path("tests/data/tiny-bundle"))
     parser.add_argument("--mev-per-s", type=float, default=0.5)
     given = parser.parse_args()
+    # A background job of a shell script is born deaf to Ctrl-C, and so its children would be.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     result = soak(given.minutes, given.bundle, given.mev_per_s)
     print(json.dumps(result))
     sys.exit(0 if result["passed"] else 1)
