@@ -44,7 +44,9 @@ def test_help_names_the_commands(command: Python) -> None:
     assert all(name in text for name in ("export", "run", "train", "boards"))
 
 
-@pytest.mark.parametrize("name", ["export", "run", "boards", "train target", "train drafter"])
+@pytest.mark.parametrize(
+    "name", ["export", "build", "doctor", "run", "boards", "train target", "train drafter"]
+)
 def test_every_command_has_help(command: Python, name: str) -> None:
     done = command(*name.split(), "--help")
     assert done.returncode == 0

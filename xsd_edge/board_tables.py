@@ -29,6 +29,7 @@ def details(board: Board) -> tuple[Table, ...]:
             ),
             _tera(board, "int8", mode),
             _tera(board, "fp16", mode),
+            _bandwidth(board, mode),
         )
         for mode in board.power_modes
     ]
@@ -42,6 +43,7 @@ def details(board: Board) -> tuple[Table, ...]:
         "DLA MHz",
         "INT8 T",
         "FP16 T",
+        "GB/s",
     )
     releases = [
         (_shown(row.jetpack), row.tensorrt, row.cuda, row.python, "yes" if row.dla else "no")
@@ -78,6 +80,11 @@ def _row(board: Board) -> tuple[str, ...]:
 def _tera(board: Board, precision: str, mode: PowerMode | None = None) -> str:
     rate = board.dense_rate(precision, mode)
     return UNKNOWN if rate is None else f"{rate / 1e12:.1f}"
+
+
+def _bandwidth(board: Board, mode: PowerMode) -> str:
+    peak = board.bandwidth(mode)
+    return UNKNOWN if peak is None else f"{peak / 1e9:.1f}"
 
 
 def _shown(value: str | float | None) -> str:

@@ -19,7 +19,7 @@ from xsd_edge.bundle import Bundle
 from xsd_edge.errors import BundleError, DeviceError
 from xsd_edge.machine import Machine
 from xsd_edge.runtime.engine import allocate, open_engine
-from xsd_edge.runtime.engine_store import EngineStore, Record, choose, missing_engines
+from xsd_edge.runtime.engine_store import EngineStore, Record, choose, identity, missing_engines
 from xsd_edge.runtime.onnx_engine import OnnxEngine
 from xsd_edge.runtime.tensorrt_engine import TensorRtEngine
 
@@ -81,6 +81,23 @@ def test_an_engine_beyond_tolerance_is_not_used(bench: Bench) -> None:
         assert part.candidates["int8"].plan is None
         assert "below 0.97" in (part.candidates["int8"].error or "")
         assert part.candidates["int8"].median_ms is None
+
+
+def test_an_engine_that_does_not_run_is_not_used(bench: Bench, fake_gpu: Any) -> None:
+    bench.world.fails = "int8"
+    record = bench.build()
+    for part in record.parts.values():
+        assert part.chosen == "fp16"
+        assert "it does not run" in (part.candidates["int8"].error or "")
+    assert fake_gpu.board.leaks == 0
+
+
+def test_measured_costs_belong_to_the_engine(bench: Bench) -> None:
+    before = identity(Bundle(bench.folder), "alignment", bench.machine)
+    assert before == Bundle(bench.folder).part("alignment").files["fp16"].sha256[:12]
+    plan = bench.build().parts["alignment"].candidates["int8"].plan
+    assert plan is not None
+    assert identity(Bundle(bench.folder), "alignment", bench.machine) == plan[:12]
 
 
 def test_no_engine_within_tolerance_leaves_the_part_to_onnxruntime(bench: Bench) -> None:

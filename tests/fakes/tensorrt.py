@@ -31,7 +31,7 @@ class World:
         self.weak = "weak" not in os.environ.get("FAKE_REFUSES", "")
         self.noise: dict[str, float] = json.loads(os.environ.get("FAKE_NOISE", "{}"))
         self.seconds: dict[str, float] = json.loads(os.environ.get("FAKE_SECONDS", "{}"))
-        self.fails = False  # execute_async_v3 answers False
+        self.fails = ""  # execute_async_v3 answers False for files with this word in their name
         self.builds = 0
         self.interrupt_at = 0  # the build during which the user presses Ctrl-C
 
@@ -196,7 +196,7 @@ class Context:
 
     def execute_async_v3(self, stream_handle: int) -> bool:
         assert self.addresses.keys() == {*self.engine.inputs, *self.engine.outputs}
-        if world.fails:
+        if world.fails and world.fails in Path(self.engine.onnx).name:
             _say(self.engine.logger, "Error Code 1: Cuda Runtime (invalid argument)")
             return False
         gpu.submit(stream_handle, self._compute, sleep=self.engine.value(world.seconds))

@@ -143,7 +143,7 @@ def test_bytes_that_are_no_plan(fake_gpu: Any, tmp_path: Path) -> None:
 
 
 def test_a_failing_execution_leaves_nothing_behind(fake_gpu: Any, tmp_path: Path) -> None:
-    importlib.import_module("tensorrt").world.fails = True
+    importlib.import_module("tensorrt").world.fails = "onnx"
     with pytest.raises(DeviceError, match="Cuda Runtime"):
         TensorRtEngine(plan(tmp_path, "alignment"))
     assert fake_gpu.board.leaks == 0
@@ -154,7 +154,7 @@ def test_a_failure_inside_the_capture_ends_it(fake_gpu: Any, tmp_path: Path) -> 
     wait = fake_gpu.cudaStreamSynchronize
 
     def fail_from_now_on(stream: Any) -> Any:
-        world.fails = True
+        world.fails = "onnx"
         return wait(stream)
 
     fake_gpu.cudaStreamSynchronize = fail_from_now_on

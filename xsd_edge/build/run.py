@@ -17,6 +17,7 @@ from xsd_edge.runtime.engine_store import Candidate, EngineStore, PartRecord, Pl
 from xsd_edge.runtime.tensorrt_engine import TensorRtEngine
 
 Say = Callable[[str], None]
+PRECISIONS = ("fp16", "int8")  # what is built; a part's other graphs are for ONNX Runtime
 
 
 def build(
@@ -83,7 +84,7 @@ def _build_part(workshop: Workshop, part: Part, say: Say) -> PartRecord:
         raise BundleError(f"part {part.name!r} has no reference outputs; export the bundle again")
     reference = Reference.load(part, workshop.bundle.file(part.reference))
     candidates = {}
-    for precision in sorted(part.files):
+    for precision in (each for each in PRECISIONS if each in part.files):
         say(f"{part.name}: {precision}")
         candidates[precision] = workshop.make(part, precision, reference)
         error = candidates[precision].error

@@ -13,7 +13,7 @@ from xsd_edge.build import trtexec
 from xsd_edge.build.builder import CompileOptions, compile_onnx
 from xsd_edge.build.gate import Reference, least_cosine, passes
 from xsd_edge.bundle import Bundle, Part, sha256_of
-from xsd_edge.errors import BundleError
+from xsd_edge.errors import BundleError, DeviceError
 from xsd_edge.machine import Machine
 from xsd_edge.runtime import tensorrt_api
 from xsd_edge.runtime.engine_store import Candidate, EngineStore, Place, digest
@@ -127,8 +127,16 @@ class Workshop:
 
 
 def _judge(path: Path, reference: Reference) -> float:
-    engine = TensorRtEngine(path)
+    """An engine's least cosine.
+
+    Raises:
+        BundleError: it does not load, or not run: this engine's fault, another may do.
+    """
     try:
-        return least_cosine(engine, reference)
-    finally:
-        engine.close()
+        engine = TensorRtEngine(path)
+        try:
+            return least_cosine(engine, reference)
+        finally:
+            engine.close()
+    except DeviceError as error:
+        raise BundleError(f"it does not run: {error}") from error

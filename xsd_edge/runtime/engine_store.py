@@ -206,6 +206,13 @@ def missing_engines(bundle: Bundle) -> str | None:
     )
 
 
+def identity(bundle: Bundle, part: str, machine: Machine | None = None) -> str:
+    """What measured costs of a part belong to: its engine here, or its graph."""
+    described = bundle.part(part)
+    plan = choose(bundle, part, machine).plan if described.backend == "tensorrt" else None
+    return plan.name[:12] if plan else described.files[described.default].sha256[:12]
+
+
 def digest(facts: Mapping[str, Any]) -> str:
     """A short name for a set of facts."""
     text = json.dumps(facts, sort_keys=True)

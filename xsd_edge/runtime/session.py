@@ -24,6 +24,7 @@ from xsd_edge.runtime.engine import (
     arrays_for,
     open_engine,
 )
+from xsd_edge.runtime.engine_store import identity
 from xsd_edge.runtime.loop import Prefilled
 from xsd_edge.runtime.stages import Stages
 from xsd_edge.runtime.verifier import Proposal
@@ -47,9 +48,8 @@ class Session:
     ) -> None:
         manifest = bundle.manifest
         self.manifest, self.stages, self.folder = manifest, Stages(), bundle.folder
-        parts = (bundle.part("target"), bundle.part("draft_head"))
         # What measured costs belong to.
-        self.engines = " ".join(part.files[part.default].sha256[:12] for part in parts)
+        self.engines = " ".join(identity(bundle, part) for part in ("target", "draft_head"))
         self.tokenizer = Tokenizer.from_file(str(bundle.named("tokenizer")))
         # A plain view of the mapped file: indexing numpy's memmap class costs ten times as much.
         mapped = np.load(bundle.named("embedding"), mmap_mode="r", allow_pickle=False)

@@ -37,11 +37,6 @@ def load(package: str = FULL) -> Any:
         ) from error
 
 
-def version(api: Any) -> tuple[int, ...]:
-    """(10, 3, 0) for 10.3.0; TensorRT-RTX counts from 1 again."""
-    return tuple(int(piece) for piece in str(api.__version__).split(".") if piece.isdigit())
-
-
 def is_weakly_typed(api: Any) -> bool:
     """Can this version take precision flags instead of types in the graph? 11 and RTX cannot."""
     return hasattr(api.BuilderFlag, "FP16") and hasattr(api.BuilderFlag, "INT8")
