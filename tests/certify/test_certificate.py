@@ -36,7 +36,7 @@ def certificate(
         prompts=5,
         counts={(mode, WAY): Count(10, 80, 40, 20) for mode in options.modes},
         mismatches=list(mismatches),
-        rounding={True: exact_rows or Rounding(90), False: Rounding(90, 12, 0.1, 0.01)},
+        rounding={True: exact_rows or Rounding(90), False: Rounding(90, 12, 0.1, 0.01, 0.2)},
     )
     sampled = SampledFindings([Test("next token", "rejection", 3, RIGHT), *tests], [0.999])
     return Certificate(

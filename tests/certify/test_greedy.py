@@ -62,7 +62,7 @@ def mismatch(margin: float | None, exact: bool = False) -> Mismatch:
 
 
 def test_a_mismatch_is_a_tie_only_without_exact_and_within_rounding() -> None:
-    found = GreedyFindings(rounding={True: Rounding(), False: Rounding(10, 5, 0.1, 0.01)})
+    found = GreedyFindings(rounding={True: Rounding(), False: Rounding(10, 5, 0.9, 0.01, 0.2)})
     tie, no_tie, longer, exact = (
         mismatch(0.15),
         mismatch(0.25),
@@ -83,9 +83,9 @@ def test_rounding_is_what_rows_differ_by() -> None:
     rounding.add(np.stack([row, row]), np.stack([row, other]))
     assert (rounding.rows, rounding.differing, rounding.largest) == (2, 1, 0.25)
     assert 0 < rounding.distance < 0.1
-    assert rounding.tie == 0.5
+    assert rounding.moved == 0.25
     rounding.add(row[None], np.array([[1.0, -np.inf, 2.0, 0.0]], np.float32))
-    assert rounding.largest == np.inf
+    assert rounding.largest == rounding.moved == np.inf
 
 
 def test_guesses_say_what_they_are_drawn_from() -> None:

@@ -132,7 +132,10 @@ def test_what_greedy_answers_cannot_show_is_found(
     bench: Bench, hints: list[Hint], name: str
 ) -> None:
     checked = Sampled(bench, BY_NAME[name], ("rejection",), 0)
-    turns = (Turn(Way("noisy target", 1), Sampling(1.0, top_p=0.5), raised=True),)
+    turns = (
+        Turn(Way("noisy target", 1), Sampling(1.0, top_p=0.5), raised=True),
+        Turn(Way("noisy target", 2), Sampling(1.0), raised=True),
+    )
     checked.check(next_tokens(hints, 2, turns), ())
     failed = checked.findings.failed()
     assert failed

@@ -56,7 +56,7 @@ class Certificate:
                 equal += (
                     f"; the {len(ties)} others part from it at ties: the tie margin, the largest "
                     f"top-2 margin of plain logits there, is {self.greedy.tie_margin:.3g}, and "
-                    f"rounding reaches {rounding.tie:.3g}"
+                    f"rounding moves margins by up to {rounding.moved:.3g}"
                 )
             said.append(equal)
         tests = self.sampled.tests
@@ -83,7 +83,7 @@ class Certificate:
 
     def _stream_objections(self) -> list[str]:
         rows, said = self.streams.rows, list[str]()
-        allowed = 0.0 if True in self.options.modes else self.greedy.rounding[False].tie
+        allowed = 0.0 if True in self.options.modes else 2 * self.greedy.rounding[False].largest
         if rows.largest > allowed:
             said.append(
                 f"{rows.differing} of {rows.rows} rows that chose sampled tokens are not the "
@@ -161,6 +161,7 @@ def _rounding_fields(rounding: Rounding) -> dict[str, Any]:
         "rows": rounding.rows,
         "differing": rounding.differing,
         "largest_logit_difference": _number(rounding.largest),
+        "largest_margin_change": _number(rounding.moved),
         "largest_distance": rounding.distance,
     }
 
@@ -180,7 +181,6 @@ def _greedy_fields(greedy: GreedyFindings, modes: tuple[bool, ...]) -> dict[str,
             for exact in modes
         },
         "tie_margin": greedy.tie_margin,
-        "rounding_reaches": _number(greedy.rounding[False].tie) if False in modes else None,
     }
 
 

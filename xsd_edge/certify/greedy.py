@@ -73,7 +73,7 @@ class GreedyFindings:
 
     def wrong(self, exact: bool) -> list[Mismatch]:
         """Mismatches that rounding does not explain."""
-        tie = 0.0 if exact else self.rounding[exact].tie
+        tie = 0.0 if exact else self.rounding[exact].moved
         mine = [m for m in self.mismatches if m.exact == exact]
         return [m for m in mine if exact or m.margin is None or m.margin > tie]
 

@@ -34,6 +34,7 @@ class Rounding:
     differing: int = 0
     largest: float = 0.0  # difference of one logit
     distance: float = 0.0  # largest total-variation distance of next-token distributions, T = 1
+    moved: float = 0.0  # largest change of a top-2 margin: a choice by less may be rounding's
 
     def add(self, decoded: Rows, clean: Rows) -> None:
         self.rows += len(decoded)
@@ -47,13 +48,9 @@ class Rounding:
             self.largest = max(self.largest, apart)
             distance = np.abs(softmax(one) - softmax(other)).sum() / 2
             self.distance = max(self.distance, float(distance))
-
-    @property
-    def tie(self) -> float:
-        """A top-2 margin below which rounding may have flipped a greedy choice: both logits moved
-        by the largest difference, towards each other.
-        """
-        return 2 * self.largest
+            second, best = np.argpartition(one, -2)[-2:]
+            moved = abs((one[best] - one[second]) - (other[best] - other[second]))
+            self.moved = max(self.moved, float(moved) if same else float("inf"))
 
 
 def softmax(logits: Rows) -> NDArray[np.float64]:
