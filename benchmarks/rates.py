@@ -53,7 +53,7 @@ def measure(kind: str, rate: float, seconds: float) -> dict[str, Any]:
             source = open_source(str(fifo))
         reader = ClipReader(source, WINDOW_US, SLICES, drop_late=True)
         if kind == "udp":  # which nothing ends
-            threading.Thread(target=_close_after, args=(writer, reader)).start()
+            threading.Thread(target=_close_after, args=(writer, reader, source)).start()
         cpu = time.process_time()
         ends = _consume(reader)
         cpu = time.process_time() - cpu
@@ -90,9 +90,13 @@ def _source(kind: str, fifo: Path) -> tuple[EventSource | None, str]:
     return source, f"127.0.0.1:{source.port}"
 
 
-def _close_after(writer: subprocess.Popen[str], reader: ClipReader) -> None:
+def _close_after(writer: subprocess.Popen[str], reader: ClipReader, source: EventSource) -> None:
+    """Close when the writer is done and all that was on its way has come."""
     writer.wait()
-    time.sleep(DRAIN_S)
+    before = -1
+    while (seen := source.counters.events) != before or reader.totals()["events"] != seen:
+        before = seen
+        time.sleep(DRAIN_S)
     reader.close()
 
 
