@@ -48,7 +48,7 @@ def test_the_manifest_tells_who_runs_what(engine_bundle: Bundle) -> None:
     for name in ENGINES:
         part = manifest.parts[name]
         assert part.backend == "tensorrt"
-        assert set(part.files) == set(part.tolerance) == set(PRECISIONS)
+        assert {"fp16"} <= set(part.files) == set(part.tolerance) <= set(PRECISIONS)
         assert part.default == "fp16"
         assert part.opset == 20
     assert manifest.parts["vision"].sizes == {"n": 1}
@@ -61,7 +61,7 @@ def test_the_manifest_tells_who_runs_what(engine_bundle: Bundle) -> None:
 @pytest.mark.parametrize("name", ENGINES)
 def test_axes_vary_for_the_caller_and_not_in_the_graph(engine_bundle: Bundle, name: str) -> None:
     part = engine_bundle.part(name)
-    for precision in PRECISIONS:
+    for precision in part.files:
         graph = onnx.load(str(engine_bundle.graph(name, precision))).graph
         for specs, values in ((part.inputs, graph.input), (part.outputs, graph.output)):
             for spec, value in zip(specs, values, strict=True):
@@ -71,20 +71,22 @@ def test_axes_vary_for_the_caller_and_not_in_the_graph(engine_bundle: Bundle, na
 
 
 @pytest.mark.parametrize("name", ENGINES)
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_graphs_are_in_tensorrts_subset(engine_bundle: Bundle, name: str, precision: str) -> None:
-    model = onnx.load(str(engine_bundle.graph(name, precision)))
-    onnx.checker.check_model(model, full_check=True)
-    assert lint(model) == []
-    pairs = [n for n in model.graph.node if n.op_type == "QuantizeLinear"]
-    assert bool(pairs) == (precision == "int8")
-    wide = [c.name for c in model.graph.initializer if c.data_type == TensorProto.FLOAT]
-    sizes = [numpy_helper.to_array(c).size for c in model.graph.initializer if c.name in wide]
-    assert sum(sizes) <= len(sizes)  # an epsilon here and there, never a weight
+def test_graphs_are_in_tensorrts_subset(engine_bundle: Bundle, name: str) -> None:
+    for precision in engine_bundle.part(name).files:
+        model = onnx.load(str(engine_bundle.graph(name, precision)))
+        onnx.checker.check_model(model, full_check=True)
+        assert lint(model) == []
+        pairs = [n for n in model.graph.node if n.op_type == "QuantizeLinear"]
+        assert bool(pairs) == (precision == "int8")
+        wide = [c for c in model.graph.initializer if c.data_type == TensorProto.FLOAT]
+        # An epsilon here and there, never a weight.
+        assert all(numpy_helper.to_array(constant).size == 1 for constant in wide)
 
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_int8_keeps_norms_attention_and_sums_in_float(engine_bundle: Bundle, name: str) -> None:
+    if "int8" not in engine_bundle.part(name).files:
+        pytest.skip(f"TensorRT-RTX refused {name} in int8")
     model = onnx.load(str(engine_bundle.graph(name, "int8")))
     made_by = {output: node.op_type for node in model.graph.node for output in node.output}
     for node in model.graph.node:
@@ -101,7 +103,7 @@ def test_references_are_what_the_graph_answers(engine_bundle: Bundle, name: str)
     assert part.reference is not None
     stored = np.load(engine_bundle.file(part.reference), allow_pickle=False)
     feeds = {spec.name: stored[f"in.{spec.name}"] for spec in part.inputs}
-    for precision in PRECISIONS:
+    for precision in part.files:
         found = {s.name: np.empty_like(stored[f"out.{s.name}"]) for s in part.outputs}
         OnnxEngine(engine_bundle.graph(name, precision)).run(feeds, found)
         for output, array in found.items():
@@ -150,7 +152,10 @@ def test_parity_has_the_twins_too(engine_bundle: Bundle, engine_reported: list[s
 @pytest.mark.skipif(not rtx.available(), reason="tensorrt-rtx-cu12 is not installed")
 def test_export_compiled_every_engine_part(engine_reported: list[str]) -> None:
     compiled = {line.split(":")[0] for line in engine_reported if "compiled by" in line}
-    assert compiled == {f"{name} {precision}" for name in ENGINES for precision in PRECISIONS}
+    refused = {line.split(":")[0] for line in engine_reported if "left out, TensorRT-RTX" in line}
+    assert compiled | refused == {f"{n} {precision}" for n in ENGINES for precision in PRECISIONS}
+    assert {f"{name} fp16" for name in ENGINES} <= compiled
+    assert len(refused) <= 1  # see docs/exporting.md
 
 
 def on_this_cpu(bundle: Bundle, name: str, options: EngineOptions) -> Engine:
