@@ -30,10 +30,10 @@ def test_these_are_the_breakages() -> None:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One clip, few contexts, and tests that find a distance of 0.05: a sixth of the draws."""
+    """One clip, few contexts, and tests that find a distance of 0.03: half of the draws."""
     monkeypatch.setattr(itself, "CLIPS", 1)
-    monkeypatch.setattr(itself, "MOST_CONTEXTS", 3)
-    monkeypatch.setattr(g_test, "DISTANCE", 0.05)
+    monkeypatch.setattr(itself, "MOST_CONTEXTS", 4)
+    monkeypatch.setattr(g_test, "DISTANCE", 0.03)
 
 
 @pytest.mark.slow
