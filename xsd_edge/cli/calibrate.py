@@ -9,7 +9,7 @@ import typer
 
 from xsd_edge import console
 from xsd_edge.cli.group import app
-from xsd_edge.cli.shared import RecipeOption, cache_folder, find_recipe, needs
+from xsd_edge.cli.shared import RecipeOption, cache_folder, needs
 
 
 @app.command()
@@ -21,7 +21,9 @@ def calibrate(
     ] = None,
 ) -> None:
     """Measure the activation ranges that INT8 export uses (build host)."""
-    pair = find_recipe(recipe)
+    from xsd_edge.checkpoint_recipe import load_recipe, require_trained
+
+    pair = require_trained(load_recipe(recipe))
     with needs("export", "xsd-edge calibrate"):
         from xsd_edge.export.calibrate import write_ranges
     with console.progress() as progress:
