@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.events.encoders import evt3_bytes, random_events, rows
 from tests.events.test_continuity import slow_continuity
+from xsd_edge.events.decoders.encodings import Decoder
 from xsd_edge.events.decoders.evt3 import Evt3Decoder
 from xsd_edge.events.decoders.evt3_loop import Evt3LoopDecoder, compiled, decode_words
 from xsd_edge.events.packet import Counters, EventPacket, Geometry
@@ -31,7 +33,7 @@ def compiled_decoder(geometry: Geometry, counters: Counters) -> Evt3LoopDecoder:
     return Evt3LoopDecoder(geometry, counters, loop)
 
 
-DECODERS = {
+DECODERS: dict[str, Callable[[Geometry, Counters], Decoder]] = {
     "vectorised": Evt3Decoder,
     "interpreted": partial(Evt3LoopDecoder, loop=decode_words),
     "compiled": compiled_decoder,

@@ -73,7 +73,8 @@ def test_damage_is_refused_or_harmless(at: int, byte: int, length: int) -> None:
         # Nothing but what stands behind the header, and all that the header asks for.
         assert array.tobytes() == file.read(array.nbytes)
         if damaged[: file.tell() - array.nbytes] == saved(np.arange(5))[:128]:
-            assert (array.dtype, array.shape) == (np.int64, (5,))
+            assert array.dtype == np.int64
+            assert array.shape == (5,)
 
 
 def test_header_versions() -> None:

@@ -51,8 +51,8 @@ def test_round_trip(tmp_path: Path, compressed: bool) -> None:
     source = open_source(str(path))
     assert source.geometry == Geometry(640, 480)
     assert rows(EventPacket.concatenate(list(source.packets()))) == rows(EVENTS)
-    assert source.frames is not None
-    assert np.array_equal(source.frames.images, CLIP["frames"])
+    assert isinstance(source.frames, FrameTrack)
+    assert np.array_equal(np.array([source.frames.images[i] for i in range(8)]), CLIP["frames"])
     assert source.frames.t_us.tolist() == CLIP["frames_t_us"].tolist()
 
 

@@ -79,11 +79,13 @@ class Evt21Decoder:
 
 # Cut at a wrong byte, EVT2.1 still looks like events. Only TIME_HIGH, half of which is zero, tells.
 def _time_high(words: Unsigned) -> NDArray[np.bool_]:
-    return ((words >> 60) == TIME_HIGH) & ((words & 0xFFFFFFFF) == 0)
+    found: NDArray[np.bool_] = ((words >> 60) == TIME_HIGH) & ((words & 0xFFFFFFFF) == 0)
+    return found
 
 
 def _legacy_time_high(words: Unsigned) -> NDArray[np.bool_]:
-    return (words >> LEGACY_SHIFT) == TIME_HIGH
+    found: NDArray[np.bool_] = (words >> LEGACY_SHIFT) == TIME_HIGH
+    return found
 
 
 def _set_bits(mask: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.uint16]]:

@@ -6,7 +6,7 @@ Prophesee's '%' lines, DAT's two bytes behind them, Event Stream's twenty bytes,
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from xsd_edge.errors import FormatError
@@ -68,7 +68,7 @@ class Header:
             if not _is_text(line) or (stop < 0 and len(line) == LONGEST_LINE):
                 break  # data that happen to begin with '%'
             if stop < 0:
-                return cls(fields, start, False)
+                return replace(_with_encoding(fields, start, data), complete=False)
             start = stop + 1
             words = line[1:].decode("ascii").split(maxsplit=1)
             if words == ["end"]:

@@ -35,6 +35,7 @@ DAMAGE: Final = (
     struct.error,
     EOFError,
     NotImplementedError,  # a zip feature that Python has not
+    OSError,  # a place before the beginning of the file
     OverflowError,
     RuntimeError,  # encrypted
     ValueError,

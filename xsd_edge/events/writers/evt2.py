@@ -39,8 +39,9 @@ class Evt2Encoder:
 
 
 def _time_high(high: NDArray[np.int64]) -> NDArray[np.uint32]:
-    low: NDArray[np.uint32] = (high & ((1 << HIGH_BITS) - 1)).astype(np.uint32)
-    return low | np.uint32(TIME_HIGH << 28)
+    low = (high & ((1 << HIGH_BITS) - 1)).astype(np.uint32)
+    words: NDArray[np.uint32] = low | np.uint32(TIME_HIGH << 28)
+    return words
 
 
 def header(geometry: Geometry, t0_us: int) -> bytes:

@@ -54,8 +54,8 @@ class Evt3Encoder:
 
 
 def _words(kind: int, values: NDArray[np.int64]) -> NDArray[np.uint16]:
-    low: NDArray[np.uint16] = (values & 0xFFF).astype(np.uint16)
-    return low | np.uint16(kind << 12)
+    words: NDArray[np.uint16] = (values & 0xFFF).astype(np.uint16) | np.uint16(kind << 12)
+    return words
 
 
 def header(geometry: Geometry, t0_us: int) -> bytes:
