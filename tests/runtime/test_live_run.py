@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -43,6 +43,16 @@ def feed(path: Path | int, seconds: float = 2.0) -> None:
         for at in range(0, len(data), len(data) // 100):
             file.write(data[at : at + len(data) // 100])
             time.sleep(seconds / 100)
+
+
+def opened_by(pid: int) -> set[str]:
+    """The paths that a process has open."""
+    folder = Path(f"/proc/{pid}/fd")
+    found = set()
+    for link in folder.iterdir():
+        with suppress(FileNotFoundError):  # closed since
+            found.add(os.readlink(link))
+    return found
 
 
 def test_standard_input_from_a_pipe() -> None:
@@ -93,7 +103,10 @@ def test_stopping_while_nothing_comes(tmp_path: Path) -> None:
     os.mkfifo(fifo)
     with running("--camera", f"{fifo}?size=640x480") as process:
         descriptor = os.open(fifo, os.O_RDWR)  # a writer that says nothing
-        time.sleep(8)  # the bundle is loaded by then, or is being loaded: both must do
+        while str(fifo) not in opened_by(process.pid):
+            assert process.poll() is None
+            time.sleep(0.05)
+        time.sleep(1.5)  # the bundle is loaded by then, or is being loaded: both must do
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
         os.close(descriptor)
