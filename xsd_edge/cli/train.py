@@ -153,8 +153,13 @@ def train_early_command(
 ) -> None:
     """Teach the early drafter on streams that the trained target answers (build host)."""
     with _run(recipe, folder, resume, EVERY_S) as run:
+        from xsd_edge.errors import TrainingError
         from xsd_edge.training.early import train_early_drafter
 
+        if run.workers.count > 1:
+            raise TrainingError(
+                "the early drafter trains in one process; start it without accelerate"
+            )
         _finish(
             run,
             lambda run: train_early_drafter(

@@ -24,6 +24,7 @@ B = TypeVar("B")
 # One number, or terms that are means over rows: only the latter can be shared out among workers.
 Loss: TypeAlias = "Tensor | Sequence[Mean]"
 ALONE = Alone()
+WARM_UP = 0.05  # share of a phase's steps
 
 
 def save_atomically(
@@ -96,7 +97,9 @@ class Phase:
         groups = [{**g, "params": list(g["params"])} for g in groups]
         optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
         peaks = [g["lr"] for g in groups]
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, steps, pct_start=0.05)
+        # Where the warm-up would be exactly one step long, OneCycleLR divides by zero.
+        warm_up = WARM_UP if WARM_UP * steps != 1 else 2 * WARM_UP
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, steps, pct_start=warm_up)
         parameters = [p for g in groups for p in g["params"]]
         first = self._restore(modules, optimizer, schedule) if self.resume else 0
         for _ in range(first):
