@@ -118,18 +118,14 @@ def test_the_product_passes_both_modes(bench: Bench, hints: list[Hint]) -> None:
     assert found.passes > 0
 
 
-@pytest.mark.usefixtures("coarse")
 @pytest.mark.parametrize(
     "name",
-    [
-        "residual from p instead of p - q",
-        "q taken before top-p",
-        "a dropped draft",
-    ],
+    ["residual from p instead of p - q", "q taken before top-p", "a dropped draft"],
 )
 def test_what_greedy_answers_cannot_show_is_found(
-    bench: Bench, hints: list[Hint], name: str
+    bench: Bench, hints: list[Hint], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(g_test, "DISTANCE", 0.05)
     checked = Sampled(bench, BY_NAME[name], ("rejection",), 0)
     turns = (
         Turn(Way("noisy target", 1), Sampling(1.0, top_p=0.5), raised=True),
