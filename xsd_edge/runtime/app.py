@@ -11,6 +11,7 @@ from xsd_edge.bundle import Bundle, ClipInfo
 from xsd_edge.errors import XsdEdgeError
 from xsd_edge.events.clips import ClipReader
 from xsd_edge.events.live.reconnect import connect
+from xsd_edge.events.packet import Geometry
 from xsd_edge.events.replay import ClipFolder, Replay
 from xsd_edge.events.source import EventSource, Paced
 from xsd_edge.machine import Machine
@@ -52,35 +53,12 @@ def run(options: RunOptions, listeners: Sequence[Watcher] = ()) -> None:
     with closing(
         connect(spec, console.say, reconnect=options.reconnect, wait_s=options.wait)
     ) as source:
-        reader, frames = _reading(source, bundle.manifest.clip, options, recorder)
+        reading = _reading(source, bundle.manifest.clip, options, recorder)
         if not options.json:
-            _say_first(source, frames, options)
-        with closing(reader):
+            _say_first(source, reading.frames, options)
+        with closing(reading.reader):
             session = Session(bundle)
-            summary, tally = Summary(), Tally()
-            always = (recorder, tally) if recorder else (tally,)
-            watcher = Watchers(*always, _voice(options, tally), *listeners)
-            pipeline = Pipeline(session, reader, source.geometry, frames, options, watcher)
-            clip = bundle.manifest.clip
-            scene = Scene(
-                session.tokenizer,
-                source.geometry,
-                frames.kind,
-                clip.duration_us,
-                clip.frames,
-                pipeline.costs,
-                reader.totals,
-            )
-            try:
-                _answer_all(pipeline, reader, scene, watcher, summary)
-            except XsdEdgeError:
-                if summary.answered:
-                    _sum_up(summary, reader, recorder, options)
-                raise
-            except KeyboardInterrupt:
-                _sum_up(summary, reader, recorder, options)
-                raise
-            _sum_up(summary, reader, recorder, options)
+            _answer_all(session, reading, source.geometry, options, recorder, listeners)
 
 
 def frames_for(source: EventSource, options: RunOptions) -> FrameSource:
@@ -134,19 +112,44 @@ def _voice(options: RunOptions, tally: Tally) -> Watcher:
 
 
 def _answer_all(
-    pipeline: Pipeline,
-    reader: ClipReader | Replay,
-    scene: Scene,
-    watcher: Watcher,
-    summary: Summary,
+    session: Session,
+    reading: Reading,
+    geometry: Geometry,
+    options: RunOptions,
+    recorder: Recorder | None,
+    listeners: Sequence[Watcher],
 ) -> None:
+    reader, frames = reading
+    summary, tally = Summary(), Tally()
+    always = (recorder, tally) if recorder else (tally,)
+    watcher = Watchers(*always, _voice(options, tally), *listeners)
+    pipeline = Pipeline(session, reader, geometry, frames, options, watcher)
+    clip, costs = session.manifest.clip, pipeline.costs
+    scene = Scene(
+        session.tokenizer,
+        geometry,
+        frames.kind,
+        clip.duration_us,
+        clip.frames,
+        costs,
+        reader.totals,
+    )
     try:
-        watcher.began(scene)
-        for answer in pipeline.answers():
-            summary.add(answer)
-    finally:
-        reader.close()  # the counts are final then
-        watcher.ended()
+        try:
+            watcher.began(scene)
+            for answer in pipeline.answers():
+                summary.add(answer)
+        finally:
+            reader.close()  # the counts are final then
+            watcher.ended()
+    except XsdEdgeError:
+        if summary.answered:
+            _sum_up(summary, reader, recorder, options)
+        raise
+    except KeyboardInterrupt:
+        _sum_up(summary, reader, recorder, options)
+        raise
+    _sum_up(summary, reader, recorder, options)
 
 
 def _sum_up(
