@@ -1,0 +1,1 @@
+"""Stands in for the package of this name, also where the real one is installed."""
