@@ -28,6 +28,8 @@ HEADER = (
 
 def table(profiles: Sequence[Document]) -> str:
     """A Markdown table, one row a profile."""
+    if not profiles:
+        return "No machine has been profiled yet."
     lines = [HEADER, ("---",) * len(HEADER), *map(_row, profiles)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

@@ -19,7 +19,7 @@ def test_spread() -> None:
     assert Spread.of([]) is None
     spread = Spread.of(range(1, 101))
     assert spread is not None
-    assert tuple(spread) == (100, 50.5, 50.5, pytest.approx(95.05), pytest.approx(99.01), 100)
+    assert list(spread) == pytest.approx([100, 50.5, 50.5, 95.05, 99.01, 100])
 
 
 def test_ratio_is_of_sums_and_its_interval_covers_it() -> None:
