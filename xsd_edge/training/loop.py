@@ -8,8 +8,9 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -148,30 +149,32 @@ class Phase:
         means = (workers.sum(told) / workers.count).tolist()
         return dict(zip(("loss", *values), means, strict=True))
 
-    def _open_log(self, first: int) -> TextIO:
-        """The log without the steps that a killed run had logged but not saved."""
+    def _open_log(self, first: int) -> FileIO:
+        """The log without the steps that a killed run had logged but not saved.
+
+        Unbuffered: on a full disk closing would else fail once more, and hide why.
+        """
         if self.workers.rank:
-            return open(os.devnull, "w", encoding="utf-8")  # the first worker writes for all
+            return FileIO(os.devnull, "w")  # the first worker writes for all
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            kept: list[str] = []
+            kept: list[bytes] = []
             if first and self.log.is_file():
-                kept = self.log.read_text(encoding="utf-8").splitlines(keepends=True)[:first]
-            lines = self.log.open("w", encoding="utf-8")
-            lines.writelines(kept)
+                kept = self.log.read_bytes().splitlines(keepends=True)[:first]
+            lines = FileIO(self.log, "w")
+            lines.write(b"".join(kept))
         except OSError as error:
             raise unwritable(self.log, error) from error
         return lines
 
-    def _write(self, lines: TextIO, step: int, values: dict[str, float]) -> None:
+    def _write(self, lines: FileIO, step: int, values: dict[str, float]) -> None:
         if values["loss"] != values["loss"]:
             raise TrainingError(
                 f"{self.name}: the loss is not a number at step {step}; lower the rate, then use "
                 "--resume: the last checkpoint is whole"
             )
         try:
-            lines.write(json.dumps({"step": step, **values}) + "\n")
-            lines.flush()
+            lines.write(json.dumps({"step": step, **values}).encode() + b"\n")
         except OSError as error:
             raise unwritable(self.log, error) from error
 
