@@ -8,18 +8,20 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from xsd_edge.errors import CameraAbsentError, SourceError
 from xsd_edge.events.decoders.encodings import DECODERS, Decoder, choose, open_decoder
-from xsd_edge.events.decoders.header import Header
+from xsd_edge.events.decoders.header import LONGEST_LINE, Header
 from xsd_edge.events.live.base import LiveSource, Waiter
 from xsd_edge.events.live.failures import UNPLUGGED
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.events.source import HEARTBEAT_S, Wanted
 
 DEFAULT_ENCODING: Final = "evt3"
+HEADER_END: Final = b"% end\n"
 PIPE_BYTES: Final = 1 << 20  # a second at a quarter million events; the default is 64 KiB
 READ_BYTES: Final = 1 << 18
 GATHER_S: Final = 0.004  # between reads: decoding many small portions costs more than it gains
@@ -63,9 +65,23 @@ class ByteStream(LiveSource):
         while self._begun is None:
             self._begun = self._listen()
             yield EventPacket.empty()
-        _, decoder, data = self._begun
+        geometry, decoder, data = self._begun
+        restarted = False
         while True:
-            yield from decoder.feed(data) or [EventPacket.empty()]
+            if found := find_header(data):
+                # Another writer, who came before the last one's end was seen.
+                yield from decoder.feed(data[: found.start])
+                decoder.finish()
+                header = Header.parse(data[found])
+                self.encoding, _ = choose(self.name, header, self._wanted, DEFAULT_ENCODING)
+                decoder = open_decoder(self.encoding, header, geometry, self.counters)
+                restarted = True
+                self.counters.reconnects += 1
+                data = data[found.stop :]
+            packets = decoder.feed(data)
+            if packets and restarted:
+                packets[0], restarted = replace(packets[0], discontinuity=True), False
+            yield from packets or [EventPacket.empty()]
             if len(data) < READ_BYTES:
                 self._closed.wait(GATHER_S)
             read = self._read(HEARTBEAT_S)
@@ -112,6 +128,20 @@ class ByteStream(LiveSource):
     def _release(self) -> None:
         self._waiter.close()
         os.close(self._fd)
+
+
+def find_header(data: bytes) -> slice | None:
+    """Where the last header in a portion of a stream is, if it is there up to its "% end"."""
+    end = data.rfind(HEADER_END)
+    if end < 0:
+        return None
+    start = end
+    while (at := data.rfind(b"% ", max(start - LONGEST_LINE, 0), start)) >= 0:
+        line = data[at:start]
+        if not (line.endswith(b"\n") and line.isascii() and line[:-1].decode().isprintable()):
+            break
+        start = at
+    return slice(start, end + len(HEADER_END))
 
 
 def open_stream(path: Path, wanted: Wanted) -> ByteStream:

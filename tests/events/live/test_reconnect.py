@@ -234,3 +234,20 @@ def test_what_cannot_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
         os.dup2(saved, 0)
         for descriptor in (saved, reading, writing):
             os.close(descriptor)
+
+
+def test_a_writer_that_takes_over_unseen_is_told_by_its_header(fifo: Path) -> None:
+    """The first one dies in the middle of a word while nobody reads."""
+    descriptor = os.open(fifo, os.O_RDWR)
+    header = b"% date 2026-11-23 10:00:00\n" + HEADER
+    os.write(descriptor, HEADER + evt3_bytes(EVENTS)[:-1] + header + evt3_bytes(EVENTS))
+    source = connect(str(fifo), print)
+    packets = source.packets()
+    found = some(packets, 2 * len(EVENTS) - 1)
+    assert [part.discontinuity for part in found] == [False, True]
+    assert rows(found[0]) == rows(EVENTS)[:-1]
+    assert rows(found[1]) == rows(EVENTS)
+    assert (source.counters.reconnects, source.counters.resyncs) == (1, 0)
+    source.close()
+    list(packets)
+    os.close(descriptor)

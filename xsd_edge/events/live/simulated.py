@@ -86,14 +86,13 @@ def simulate_video(place: Place, wanted: Wanted) -> WithFrames:
     from xsd_edge.video.decode import Stepped, video
 
     fps, pixels = _fps(place), _pixels(place)
-    height, width = next(video(place.path, wanted.geometry)).image.shape[:2]
-    counters = Counters()
-    sensor = _Sensor(Geometry(width, height), pixels, counters)
-    decoded = _decoded(place.path, wanted.geometry, fps, sensor)
-    recording = Recording(place.name, "sim", Geometry(width, height), counters, decoded)
-    # Decoded a second time: events are read ahead, and keeping that many frames costs more.
+    # Decoded twice: events are read ahead, and keeping that many frames costs more.
     frames = Stepped(video(place.path, wanted.geometry, fps), place.name)
-    return WithFrames(recording, frames)
+    height, width = frames.newest(-1).shape[:2]
+    geometry, counters = Geometry(width, height), Counters()
+    sensor = _Sensor(geometry, pixels, counters)
+    decoded = _decoded(place.path, wanted.geometry, fps, sensor)
+    return WithFrames(Recording(place.name, "sim", geometry, counters, decoded), frames)
 
 
 def _decoded(
