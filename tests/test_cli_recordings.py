@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import RECORDING, ROOT, Python
+from tests.conftest import RECORDING, ROOT, TINY_BUNDLE, Python
 
 CUT = ROOT / "tests" / "data" / "cut10ms.dat"
 KEYS = [
@@ -68,3 +68,14 @@ def test_convert_replaces_nothing_unasked(command: Python, tmp_path: Path) -> No
     assert out.read_bytes() == b"mine"
     assert command("convert", CUT, out, "--force", "--format", "evt2").returncode == 0
     assert inspected(command, out)["format"] == "evt2"
+
+
+def test_run_shows_the_target_a_recordings_own_frames(command: Python) -> None:
+    pytest.importorskip("aedat", reason='aedat is missing (pip install "xsd-edge[aedat4]")')
+    sample = ROOT / "tests" / "data" / "evl_sample.aedat4"
+    run = ("run", "--bundle", TINY_BUNDLE, "--camera", sample, "--fast", "--json")
+    done = command(*run, "--max-tokens", "4")
+    assert done.returncode == 0, done.stderr
+    answer, summary = map(json.loads, done.stdout.splitlines())
+    assert answer["frames"] == "recording"
+    assert summary["summary"]["events"] == 6676

@@ -72,10 +72,9 @@ def test_evlib(name: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # it leaves files open, and warns of words that are padding
-@pytest.mark.parametrize(
-    "name", ["cut10ms_evt2.raw", "cut10ms_evt21_legacy.raw", "cut10ms_evt3.raw", LIVE_CAPTURE]
-)
+@pytest.mark.parametrize("name", ["cut10ms_evt2.raw", "cut10ms_evt21_legacy.raw", LIVE_CAPTURE])
 def test_evutils(name: str) -> None:
+    """Not cut10ms_evt3.raw, of which it drops 342 events that the same cut in other formats has."""
     evutils = pytest.importorskip("evutils.io", reason="evutils is missing (the oracles group)")
     reader = evutils.EventReader(DATA / name)
     found = reader.read_all()
