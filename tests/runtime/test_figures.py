@@ -71,7 +71,9 @@ def test_the_speedup_is_estimated_from_costs() -> None:
     tally.spoke(round_of("a"))
     assert tally.now.speedup is None
     tally.spoke(round_of("bcde", gamma=4, accepted=3))  # four tokens for 4 * 0.1 + 1.8
-    assert tally.now.speedup == (pytest.approx(4 / 2.2), False)
+    assert tally.now.speedup is not None
+    assert not tally.now.speedup.timed
+    assert tally.now.speedup.ratio == pytest.approx(4 / 2.2)
 
 
 def test_a_timed_speedup_counts_more_than_an_estimate() -> None:
@@ -83,7 +85,9 @@ def test_a_timed_speedup_counts_more_than_an_estimate() -> None:
         plain.add(round_of("a")._replace(tokens=(token,)), 0.1 + 0.2 * number)
     tally.answered(replace(answer, plain=plain))
     # Two tokens in 100 ms against two in 400 ms.
-    assert tally.now.speedup == (pytest.approx(4.0), True)
+    assert tally.now.speedup is not None
+    assert tally.now.speedup.timed
+    assert tally.now.speedup.ratio == pytest.approx(4.0)
 
 
 def test_a_moment_does_not_change() -> None:

@@ -6,17 +6,22 @@ import pytest
 import typer
 
 from tests.conftest import Python
-from xsd_edge.cli import app
+from xsd_edge.cli.group import app
+from xsd_edge.cli.run import WEB
 
 ARGUMENTS = ["--bundle", "none", "--camera", "demo"]
+
+
+def test_the_default_is_loopback() -> None:
+    assert WEB == "127.0.0.1:8350"
 
 
 @pytest.mark.parametrize(
     ("given", "web"),
     [
         ([], None),
-        (["--web"], "127.0.0.1:8350"),
-        (["--web", "--json"], "127.0.0.1:8350"),
+        (["--web"], WEB),
+        (["--web", "--json"], WEB),
         (["--web", "0.0.0.0:80", "--json"], "0.0.0.0:80"),
         (["--web=:9000"], ":9000"),
     ],
