@@ -51,7 +51,10 @@ class Certificate:
             said.append(f"with --exact all {answers[True]} greedy answers equal plain decoding")
         if False in answers and not self.greedy.wrong(False):
             ties, rounding = self.greedy.ties(), self.greedy.rounding[False]
-            equal = f"without --exact {answers[False] - len(ties)} of {answers[False]} do"
+            same = answers[False] - len(ties)
+            equal = (
+                f"without --exact {same} of {answers[False]} greedy answers equal plain decoding"
+            )
             if ties:
                 equal += (
                     f"; the {len(ties)} others part from it at ties: the tie margin, the largest "
