@@ -59,6 +59,7 @@ def test_a_7b_target_is_refused_on_an_8_gb_board(tmp_path: Path) -> None:
     message = str(caught.value)
     for piece in ("weights 4.2", "cache 1.1", "workspace", "camera", "5.20 of 7.40", "--force"):
         assert piece in message
+    assert "use a board with more memory" in message
     assert "\n" not in message
     assert caught.value.exit_code == 9
 

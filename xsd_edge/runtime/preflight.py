@@ -20,6 +20,9 @@ QUEUE = 128 << 20
 # The process without a bundle: 50 MB were measured with ONNX Runtime on x86. A CUDA context with
 # its libraries is a planning figure, not measured.
 PROCESS, CUDA_CONTEXT = 64 << 20, 800 << 20
+SYSTEM = (
+    1536 << 20
+)  # what Linux keeps at least: an Orin Nano never has more than 5.2 of 7.4 GB free
 GIB = 1 << 30
 
 
@@ -80,7 +83,7 @@ def require_memory(bundle: Bundle, machine: Machine) -> None:
     if memory is None or need.total <= memory.available:
         return
     free, total = memory.available / GIB, memory.total / GIB
-    if need.total > memory.total:
+    if need.total > memory.total - SYSTEM:
         mend = "use a board with more memory, or export a smaller target or a shorter context"
     else:
         mend = "end other programs (on Jetson: sudo systemctl isolate multi-user.target)"
