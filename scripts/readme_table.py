@@ -16,7 +16,8 @@ from pathlib import Path
 from xsd_edge import console
 from xsd_edge.profiling.compare import load
 from xsd_edge.profiling.document import Document
-from xsd_edge.profiling.tables import TIMES, interval, number
+from xsd_edge.profiling.tables import interval, number
+from xsd_edge.profiling.verdict import TIMES
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- measured: scripts/readme_table.py -->", "<!-- end of measured -->"

@@ -7,9 +7,9 @@ from typing import Any
 
 from xsd_edge.console import Table
 from xsd_edge.profiling.document import Document
+from xsd_edge.profiling.verdict import TIMES
 
 UNKNOWN = "-"
-TIMES = "\u00d7"
 
 
 def tables(document: Document) -> Iterator[Table]:
