@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from xsd_edge import toml_files
-from xsd_edge.errors import RecipeError
 
 ENGINES = ("onnxruntime", "tensorrt")
 PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8", "fp4", "int4")
