@@ -101,6 +101,7 @@ def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(g_test, "DISTANCE", 0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("coarse")
 def test_the_product_passes_both_modes(bench: Bench, hints: list[Hint]) -> None:
     checked = Sampled(bench, PRODUCT, ("rejection", "exact-match"), 0)
