@@ -12,7 +12,6 @@ from onnx import helper
 from tests.export.graphs import FLOAT, HALF, WEIGHT, graph, product, unary, value
 from xsd_edge.errors import BundleError, ExtraMissingError
 from xsd_edge.export import rtx
-from xsd_edge.export.small_part import SmallPart, compile_part
 
 pytestmark = [pytest.mark.host, pytest.mark.rtx]
 needed = pytest.mark.skipif(not rtx.available(), reason="tensorrt-rtx-cu12 is not installed")
@@ -59,21 +58,6 @@ def integer_product() -> onnx.ModelProto:
 def test_mistakes_are_refused(tmp_path: Path, model: onnx.ModelProto) -> None:
     with pytest.raises(BundleError, match=r"TensorRT-RTX refuses .*part\.onnx"):
         rtx.compile_engine(written(tmp_path, model))
-
-
-@needed
-def test_int8_that_is_refused_is_left_out_and_float16_is_not(tmp_path: Path) -> None:
-    bad = product(np.array(3, np.int8))
-    paths = {precision: tmp_path / f"{precision}.onnx" for precision in ("fp16", "int8")}
-    for path in paths.values():
-        onnx.save(bad, str(path))
-    made = SmallPart("fp16", {}, {}, {}, graphs=dict(paths))
-    compile_part(made, "int8")
-    assert set(made.graphs) == {"fp16"}
-    assert "int8.onnx" in made.refused["int8"]
-    assert not paths["int8"].exists()
-    with pytest.raises(BundleError, match=r"fp16\.onnx"):
-        compile_part(made, "fp16")
 
 
 def test_without_the_package_the_extra_is_named(

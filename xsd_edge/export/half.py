@@ -47,7 +47,7 @@ class _Half:
     def run(self) -> onnx.ModelProto:
         outputs = {value.name for value in self._graph.output}
         for node in self._graph.node:
-            wanted = TensorProto.FLOAT if id(node) in self._wide else TensorProto.FLOAT16
+            wanted = TensorProto.FLOAT if node.output[0] in self._wide else TensorProto.FLOAT16
             for index, name in enumerate(node.input):
                 if self._type.get(name) == TensorProto.FLOAT:
                     node.input[index] = self._as(name, wanted)
@@ -116,24 +116,26 @@ def _retype_attributes(node: onnx.NodeProto, wanted: int) -> None:
             attribute.t.CopyFrom(numpy_helper.from_array(_half_array(array), attribute.t.name))
 
 
-def _wide_nodes(graph: onnx.GraphProto) -> set[int]:
-    """Identities of the nodes that stay in float32: row sums, their squares, and roots of them."""
+def _wide_nodes(graph: onnx.GraphProto) -> set[str]:
+    """The nodes that stay in float32, by their first output: row sums, their squares, and roots of
+    them.
+    """
     made_by = {name: node for node in graph.node for name in node.output}
     readers: dict[str, list[onnx.NodeProto]] = {}
     for node in graph.node:
         for name in node.input:
             readers.setdefault(name, []).append(node)
-    wide: set[int] = set()
+    wide: set[str] = set()
     for node in graph.node:
         if node.op_type not in WIDE:
             continue
-        wide.add(id(node))
+        wide.add(node.output[0])
         before = made_by.get(node.input[0])
         if before is not None and _is_square(before):
-            wide.add(id(before))
+            wide.add(before.output[0])
         after = readers.get(node.output[0], [])
         while len(after) == 1 and after[0].op_type in BEHIND_WIDE:
-            wide.add(id(after[0]))
+            wide.add(after[0].output[0])
             after = readers.get(after[0].output[0], [])
     return wide
 

@@ -210,8 +210,6 @@ class _Export:
                 f"{name} {precision}: compiled by TensorRT-RTX in {built.seconds:.1f} s, "
                 f"plan of {built.size / 1e6:.1f} MB"
             )
-        for precision, why in made.refused.items():
-            self._report(f"{name} {precision}: left out, {why}")
         for row in made.rows:
             row.require()
         self._rows += made.rows

@@ -220,7 +220,6 @@ def _summary(made: SmallPart) -> dict[str, Any]:
         "bytes": {p: graph.stat().st_size for p, graph in made.graphs.items()},
         "cosine_min": {row.precision: row.cosine_min for row in made.rows},
         "compiled": sorted(made.compiled),
-        "refused": made.refused,
         "kept_in_float": made.kept,
     }
 

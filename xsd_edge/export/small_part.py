@@ -11,7 +11,7 @@ import onnx
 from xsd_edge.boards import Board
 from xsd_edge.calibration.batches import Feeds
 from xsd_edge.calibration.ranges import PartRanges
-from xsd_edge.errors import BundleError, RecipeError
+from xsd_edge.errors import RecipeError
 from xsd_edge.export import rtx
 from xsd_edge.export.fixed import fixed, fixed_feeds
 from xsd_edge.export.half import to_half
@@ -41,7 +41,6 @@ class SmallPart:
     graphs: dict[str, Path] = field(default_factory=dict)
     rows: list[Parity] = field(default_factory=list)
     compiled: dict[str, rtx.Compiled] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)  # by TensorRT-RTX, and so left out
 
 
 def for_cpu(
@@ -105,23 +104,8 @@ def for_engine(
         judge(network.name, graph)
         made.rows.append(check_network(network, graph, precision, checking, expected))
         if rtx.available():
-            compile_part(made, precision)
+            made.compiled[precision] = rtx.compile_engine(graph)
     return made
-
-
-def compile_part(made: SmallPart, precision: str) -> None:
-    """Build one engine. INT8 is there for its speed alone: a part that cannot have it does without.
-
-    Raises:
-        BundleError: the precision that every board has is refused.
-    """
-    try:
-        made.compiled[precision] = rtx.compile_engine(made.graphs[precision])
-    except BundleError as error:
-        if precision == ENGINE_PRECISIONS[0]:
-            raise
-        made.graphs.pop(precision).unlink()
-        made.refused[precision] = str(error)
 
 
 def require_engines(board: Board) -> None:
