@@ -63,8 +63,10 @@ def main() -> None:
     profiled = Session(bundle, opener=tap)
     arm = Arm(profiled, source.geometry, frames.kind, run, RoundTap(tap.calls))
 
+    sensors = Sensors()
+
     def with_taps(clip: Clip) -> None:
-        with Sampler(Sensors()):
+        with Sampler(sensors):
             arm.take(clip)
 
     turns: tuple[Callable[[Clip], None], ...] = (with_taps, without)
