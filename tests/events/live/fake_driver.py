@@ -62,9 +62,8 @@ class Device:
     def __enter__(self) -> Device:
         return self
 
-    def __exit__(self, kind: object, value: object, traceback: object) -> bool:
+    def __exit__(self, kind: object, value: object, traceback: object) -> None:
         self.exited += 1
-        return False
 
     def __iter__(self) -> Device:
         return self

@@ -111,7 +111,7 @@ def test_a_webcam_is_live_and_its_loss_is_seen() -> None:
     camera = SimulatedWebcam(frames(), "/dev/video0", PRESETS["clean"])  # type: ignore[arg-type]  # a generator
     assert camera.live
     assert camera.geometry == Geometry(64, 48)
-    found = []
+    found: list[EventPacket] = []
     with pytest.raises(CameraAbsentError):
         found.extend(camera.packets())
     assert sum(map(len, found)) > 300

@@ -24,10 +24,11 @@ EVENTS = random_events(5000, 1000, 90_000)
 
 def spif_bytes(events: EventPacket, *, timed: bool) -> bytes:
     words = (events.x.astype(np.uint32) << 16) | (events.p.astype(np.uint32) << 15) | events.y
-    if not timed:
-        return (words | np.uint32(1 << 31)).astype("<u4").tobytes()
-    pairs = np.stack((words, (events.t & 0xFFFFFFFF).astype(np.uint32)), axis=1)
-    return pairs.astype("<u4").tobytes()
+    made = words | np.uint32(1 << 31)
+    if timed:
+        made = np.stack((words, (events.t & 0xFFFFFFFF).astype(np.uint32)), axis=1)
+    data: bytes = made.astype("<u4").tobytes()
+    return data
 
 
 def faery64_bytes(events: EventPacket) -> bytes:

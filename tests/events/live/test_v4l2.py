@@ -112,7 +112,8 @@ def started(camera: V4l2Camera) -> Any:
 
 def some(packets: Any) -> EventPacket:
     """The next packet that is not empty."""
-    return next(p for p in packets if len(p))
+    found: EventPacket = next(p for p in packets if len(p))
+    return found
 
 
 def test_the_ioctl_numbers_are_the_kernels() -> None:
