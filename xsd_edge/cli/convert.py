@@ -34,7 +34,7 @@ def convert(
     try:
         events = convert_source(opened, out, chosen, force=force)
         if opened.frames is not None and chosen != "npz":
-            console.say(f"{chosen} has no place for the {len(opened.frames.t_us)} frames; npz has")
+            console.say(f"{chosen} has no place for the frames; npz has")
     finally:
         opened.close()
     console.say(f"{events} events as {chosen}")
