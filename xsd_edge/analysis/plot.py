@@ -52,8 +52,11 @@ def _clouds(axes: Axes, events: Cloud, video: Cloud, when: str, gap: Gap) -> Non
     both = np.concatenate([x, y])
     _, _, directions = np.linalg.svd(both - both.mean(0), full_matrices=False)
     flat = (both - both.mean(0)) @ directions[:2].T  # [2n, 2], the two main directions
-    axes.scatter(*flat[: len(x)].T, s=9, color=EVENTS, label="events")
-    axes.scatter(*flat[len(x) :].T, s=9, color=VIDEO, label="video")
+    for part, colour, name in (
+        (flat[: len(x)], EVENTS, "events"),
+        (flat[len(x) :], VIDEO, "video"),
+    ):
+        axes.scatter(part[:, 0], part[:, 1], s=9, color=colour, label=name)
     axes.set_title(
         f"{when}: W2 {gap.wasserstein:.2f}, $MMD^2$ {gap.squared_mmd:.2f}, "
         f"CKA {gap.linear_cka:.2f}, $I \\geq$ {gap.info_nce_nats:.2f} nats",
