@@ -82,18 +82,18 @@ def test_a_fifo_that_comes_late_is_restarted_and_ends_with_sigterm(tmp_path: Pat
     """It waits for the FIFO, lives through its writer's end, and stops within a second."""
     fifo = tmp_path / "dvs0"
     with running("--camera", str(fifo), "--wait", "60", "--reconnect") as process:
-        time.sleep(1)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert "waiting up to 60 s" in process.stderr.readline()
         os.mkfifo(fifo)
         feed(fifo)
         feed(fifo)
-        assert process.stdout is not None
         first = json.loads(process.stdout.readline())
         process.send_signal(signal.SIGTERM)
         rest, err = process.communicate(timeout=20)
     assert process.returncode == 143, err
     assert first["clip"] == 0
     assert "summary" in json.loads(rest.splitlines()[-1])
-    assert "waiting up to 60 s" in err
     assert "is gone: it ended" in err
     assert err.splitlines()[-1] == "xsd-edge: terminated"
 
