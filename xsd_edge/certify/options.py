@@ -32,8 +32,8 @@ class CertifyOptions:
     questions: tuple[str, ...] = ()  # the user's own, asked before QUESTIONS
     cameras: tuple[str, ...] = ()  # where further clips come from
     exact: bool | None = None  # certify padded passes only, unpadded ones only, or both
-    contexts: int = 16  # whose next tokens are drawn
-    max_tokens: int = 32  # longest answer
+    contexts: int = 12  # whose next tokens are drawn
+    max_tokens: int = 24  # longest answer
     seed: int = 0
     json: bool = False
 

@@ -34,8 +34,8 @@ def certify(
     ] = None,
     contexts: Annotated[
         int, typer.Option(metavar="N", help="Contexts whose next tokens are drawn at T > 0.")
-    ] = 16,
-    max_tokens: Annotated[int, typer.Option(metavar="N", help="The longest answer.")] = 32,
+    ] = 12,
+    max_tokens: Annotated[int, typer.Option(metavar="N", help="The longest answer.")] = 24,
     seed: Annotated[int, typer.Option(metavar="N", help="Of clips, drafts and draws.")] = 0,
     self_test: Annotated[
         bool,
