@@ -22,6 +22,7 @@ class Script:
     """A source that gives prepared packets; an Event among them is waited for, a number slept."""
 
     geometry = Geometry(640, 480)
+    encoding = "script"
     frames = None
 
     def __init__(

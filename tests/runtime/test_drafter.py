@@ -43,7 +43,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-d
         gamma_max=GAMMA,
     )
     drafter = Drafter(spec, WIDTH, len(DRAFTED)).eval()
-    network = draft_head_network(drafter, WIDTH, 16, TOKENS, (2, 8))
+    network = draft_head_network(drafter.head, spec, WIDTH, TOKENS)
     path = tmp_path_factory.mktemp("head") / "head.onnx"
     write_graph(network, path)
     table = np.random.default_rng(1).normal(size=(VOCABULARY, WIDTH)).astype(np.float16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ DRAFTER = DrafterSpec("none", 8, 2, 4, 16, 1, 2, 16, 16, 2, 16, 32, 4)
 class TorchEngine:
     """A torch module behind the engine contract."""
 
-    def __init__(self, module: torch.nn.Module, outputs: tuple[str, ...]) -> None:
+    def __init__(self, module: Any, outputs: tuple[str, ...]) -> None:
         self._module, self._outputs = module, outputs
 
     def run(self, feeds: Arrays, results: Arrays) -> None:

@@ -58,5 +58,5 @@ def test_pixels_are_those_of_the_runtime() -> None:
     from xsd_edge.video.preprocess import pixels
 
     frame = Scene.from_seed(1).frames()[0]
-    clip = ClipInfo(8, 64, 17, 1_000_000, (0.5,) * 3, (0.5,) * 3, "bicubic", 64, 5)  # type: ignore[arg-type]  # three of each
+    clip = ClipInfo(8, 64, 17, 1_000_000, (0.5,) * 3, (0.5,) * 3, "bicubic", 64, 5)
     np.testing.assert_allclose(normalized(frame, RECIPE).numpy(), pixels(frame, clip)[0], atol=1e-6)

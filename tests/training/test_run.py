@@ -21,7 +21,14 @@ from tests.training.conftest import TinyPair, write_pair
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
 
-LAUNCH = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines")
+LAUNCH: tuple[str, ...] = (
+    "-m",
+    "accelerate.commands.launch",
+    "--cpu",
+    "--num_processes",
+    "2",
+    "--num_machines",
+)
 LAUNCH += ("1", "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "xsd_edge")
 
 
@@ -121,7 +128,16 @@ def test_a_killed_run_resumes_with_the_same_data(
     pair: TinyPair, aligned: Path, tmp_path: Path
 ) -> None:
     run, whole = copied(aligned, tmp_path / "killed"), copied(aligned, tmp_path / "whole")
-    options = ["train", "draft", "--recipe", pair.recipe, "-o", run, "--save-every", "0"]
+    options: list[str | Path] = [
+        "train",
+        "draft",
+        "--recipe",
+        pair.recipe,
+        "-o",
+        run,
+        "--save-every",
+        "0",
+    ]
     process = subprocess.Popen(
         [sys.executable, "-m", "xsd_edge", *options],
         env=environment(pair),

@@ -9,13 +9,14 @@ on the device. D is the target's hidden size, V the draft vocabulary, L the deco
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from xsd_edge.models.drafter import (
     EncoderBlock,
+    LayerParts,
     RmsNorm,
     decoder_layer,
     rotary_table,
@@ -104,7 +105,9 @@ class EarlyHead(nn.Module):
         keys: list[Tensor] = []
         values: list[Tensor] = []
         for layer, past, memory in zip(self.layers, pasts, memories, strict=True):
-            x, own_keys, own_values = decoder_layer(layer, x, rotation, past, mask, memory)
+            x, own_keys, own_values = decoder_layer(
+                cast(LayerParts, layer), x, rotation, past, mask, memory
+            )
             keys.append(own_keys)
             values.append(own_values)
         logits = self.vocabulary(self.norm(x))

@@ -83,7 +83,7 @@ def train_align_on(
     torch.manual_seed(SEED)
     model, _, _ = trained_target(recipe, run.cache)
     seen = Seen.by(model, windows, recipe)
-    width = model.config.text_config.hidden_size
+    width = model.config.get_text_config().hidden_size
     drafter = Drafter(recipe.drafter, width, 1).to(run.workers.device)
     phase = run.phase("align", drafter.encoder, drafter.alignment)
     batches = seen.batches(cells_of(recipe))
