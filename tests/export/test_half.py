@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from tests.export.graphs import FLOAT, HALF, graph, product, value
 from xsd_edge.export.half import LEAST_SCALE, to_half
@@ -16,7 +16,8 @@ pytestmark = pytest.mark.host
 
 
 def answers(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
-    return np.asarray(ort.InferenceSession(model.SerializeToString()).run(None, {"x": x})[0])
+    """By ONNX's own reference: ONNX Runtime 1.23 quantizes float16 weights wrongly on CPUs."""
+    return np.asarray(ReferenceEvaluator(model).run(None, {"x": x})[0])
 
 
 def norm(width: int = 16) -> onnx.ModelProto:
@@ -77,7 +78,7 @@ def test_an_output_that_is_read_inside_too() -> None:
     model = to_half(graph(nodes, [value("x", FLOAT, [1, 4])], outputs))
     assert lint(model) == []
     x = np.array([[-1, 2, 3, -4]], np.float32)
-    y, z = ort.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    y, z = ReferenceEvaluator(model).run(None, {"x": x})
     assert y.tolist() == [[0, 2, 3, 0]]
     assert np.array_equal(z, -y)
 
