@@ -16,9 +16,7 @@ from xsd_edge.certify.subject import Subject
 from xsd_edge.runtime.decoder import Decoder
 from xsd_edge.runtime.drafter import Drafter, EventMemory
 from xsd_edge.runtime.sampling import Sampling, distribution, pick
-from xsd_edge.runtime.verifier import Proposal, Verdict, Verifier, verifier_for
-
-NOTHING = Proposal(())
+from xsd_edge.runtime.verifier import NOTHING, Proposal, Verdict, Verifier, verifier_for
 
 
 @dataclass(frozen=True, slots=True)

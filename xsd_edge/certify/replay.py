@@ -17,7 +17,7 @@ from xsd_edge.certify.subject import Subject
 from xsd_edge.certify.ways import DRAWN_WITH, Materials, Way
 from xsd_edge.runtime.loop import Limits, Prefilled
 from xsd_edge.runtime.sampling import Probabilities, Sampling, distribution
-from xsd_edge.runtime.verifier import Proposal
+from xsd_edge.runtime.verifier import NOTHING, Proposal
 
 RECENT = 4  # tokens before the context that the draft head reads; all would cost time, no truth
 UNSURE = 0.3  # probability of the likeliest token
@@ -119,7 +119,7 @@ class Replay:
     def lean(self) -> NDArray[np.float64]:
         """q / p of each first token: how much rather the drafter proposes it. [S]"""
         p, q = self._next(()), np.zeros(len(self.cut.tokens))
-        proposal = Proposal(())
+        proposal = NOTHING
         if self._forced:
             drafter, start = self._drafting.drafter, self._start
             drafter.begin(self._memory)

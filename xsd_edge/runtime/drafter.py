@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xsd_edge.bundle import DrafterInfo
 from xsd_edge.runtime.engine import Array, Engine
 from xsd_edge.runtime.sampling import Sampling, distribution, pick
-from xsd_edge.runtime.verifier import Proposal
+from xsd_edge.runtime.verifier import NOTHING, Proposal
 
 MASKED = np.float32(-1e4)
 
@@ -105,7 +105,7 @@ class DraftHead:
         room = self._info.context - self._verified - self._pending
         gamma = min(gamma, room + 1)
         if gamma < 1 or self._pending == 0:
-            return Proposal(())
+            return NOTHING
         tokens: list[int] = []
         weights: list[NDArray[np.float32]] = []
         logits = self._catch_up()

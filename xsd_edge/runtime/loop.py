@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from xsd_edge.runtime.decoder import EXACT_ROWS, Decoder
 from xsd_edge.runtime.drafter import Drafter
 from xsd_edge.runtime.sampling import Sampling, mask, runs_of
-from xsd_edge.runtime.verifier import Proposal, Verifier
-
-NOTHING = Proposal(())
+from xsd_edge.runtime.verifier import NOTHING, Proposal, Verifier
 
 
 class Round(NamedTuple):

@@ -17,10 +17,9 @@ from xsd_edge.runtime.drafter import Drafter, EventMemory
 from xsd_edge.runtime.engine import Engine
 from xsd_edge.runtime.lookup import LONGEST, Lookup
 from xsd_edge.runtime.sampling import Sampling
-from xsd_edge.runtime.verifier import Proposal
+from xsd_edge.runtime.verifier import NOTHING, Proposal
 
 Chances = NDArray[np.float64]
-NOTHING = Proposal(())
 RECENT = 0.05  # weight of the newest round in a running mean
 PATIENCE = 0.98  # a refused drafter is mistrusted a little less with every refusal
 

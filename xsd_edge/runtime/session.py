@@ -56,7 +56,7 @@ class Session:
         embedding = np.asarray(mapped)
         if embedding.shape != (manifest.target.vocabulary, manifest.target.hidden):
             raise BundleError(f"embedding has shape {embedding.shape}; export the bundle again")
-        vocabulary = np.load(bundle.named("draft_vocabulary"), allow_pickle=False)
+        vocabulary = np.load(bundle.named("draft_vocabulary"), allow_pickle=False).astype(np.int64)
 
         small = options._replace(threads=1)  # a network of a few megabytes loses by being split
         self._vision = opener(bundle, "vision", options)
@@ -68,7 +68,7 @@ class Session:
             opener(bundle, "draft_head", small),
             manifest.drafter,
             embedding,
-            vocabulary.astype(np.int64),
+            vocabulary,
         )
         self.early: EarlyDrafter = Repeat()
         if manifest.drafter.early_context:
@@ -82,7 +82,7 @@ class Session:
                 engines,
                 manifest.drafter.early_context,
                 embedding,
-                vocabulary.astype(np.int64),
+                vocabulary,
                 manifest.target.end_tokens,
             )
         self.decoder = Decoder(

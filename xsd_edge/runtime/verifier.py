@@ -30,6 +30,9 @@ class Proposal(NamedTuple):
     support: NDArray[np.int64] | None = None  # [Vd], distinct token ids
 
 
+NOTHING = Proposal(())
+
+
 class Verdict(NamedTuple):
     """The first `accepted` drafts stand, then comes `token`, which is the target's own choice."""
 

@@ -30,7 +30,7 @@ from xsd_edge.runtime.engine import EngineOptions
 from xsd_edge.runtime.loop import Limits, Prefilled, generate
 from xsd_edge.runtime.onnx_engine import OnnxEngine
 from xsd_edge.runtime.sampling import Sampling
-from xsd_edge.runtime.verifier import GreedyVerifier, Proposal
+from xsd_edge.runtime.verifier import NOTHING, GreedyVerifier, Proposal
 from xsd_edge.training import scenes
 from xsd_edge.training.loop import unwritable
 from xsd_edge.training.patches import normalized
@@ -150,7 +150,7 @@ class Oracle:
         said = len(self._heard)
         if self._heard == self.script[:said]:
             return Proposal(tuple(self.script[said : said + gamma]))
-        return Proposal(())
+        return NOTHING
 
 
 class Collector:
