@@ -149,23 +149,16 @@ def train_joint_command(
 
 @train.command("early")
 def train_early_command(
-    recipe: RecipeOption = "demo", folder: FolderOption = None, resume: ResumeOption = False
+    recipe: RecipeOption = "demo",
+    folder: FolderOption = None,
+    resume: ResumeOption = False,
+    save_every: SaveOption = EVERY_S,
 ) -> None:
     """Teach the early drafter on streams that the trained target answers (build host)."""
-    with _run(recipe, folder, resume, EVERY_S) as run:
-        from xsd_edge.errors import TrainingError
+    with _run(recipe, folder, resume, save_every) as run:
         from xsd_edge.training.early import train_early_drafter
 
-        if run.workers.count > 1:
-            raise TrainingError(
-                "the early drafter trains in one process; start it without accelerate"
-            )
-        _finish(
-            run,
-            lambda run: train_early_drafter(
-                run.recipe, run.folder, run.resume, run.report, run.cache
-            ),
-        )
+        _finish(run, train_early_drafter)
 
 
 def _check_loss(given: str, known: Mapping[str, object]) -> None:

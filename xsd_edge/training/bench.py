@@ -52,6 +52,15 @@ class Run:
             self.workers,
         )
 
+    def require_alone(self, what: str) -> None:
+        """Refuse to share out what trains in one process.
+
+        Raises:
+            TrainingError: there are several workers.
+        """
+        if self.workers.count > 1:
+            raise TrainingError(f"{what} trains in one process; start it without accelerate")
+
     def write(self, tensors: dict[str, Tensor], relative: str) -> Path:
         """Put a result where export looks for it; the first worker does."""
         written = self.recipe.folder / relative
@@ -118,9 +127,7 @@ class Bench:
 
     def write(self) -> Path:
         """The trained drafter, in float16, with its vocabulary."""
-        tensors = {
-            k: v.detach().to("cpu", torch.float16) for k, v in self.drafter.state_dict().items()
-        }
+        tensors = in_half(self.drafter)
         tensors["draft_vocabulary"] = self.vocabulary
         return self.run.write(tensors, self.run.recipe.drafter.trained)
 
@@ -142,7 +149,7 @@ def set_up(run: Run, *, anew: bool) -> Bench:
     model, words, tokenizer_json = trained_target(recipe, run.cache)
     kept = run.folder / "distilled.npz"
     if not run.workers.rank and (anew or not kept.is_file()):
-        _collect(run, model, words, tokenizer_json).save(kept)
+        _collect(run, collector_of(run, model, words, tokenizer_json)).save(kept)
     run.workers.wait()
     data = Distilled.load(kept)
     table = model.model.language_model.get_input_embeddings().weight.detach().float()
@@ -170,20 +177,27 @@ def cells_of(recipe: Recipe) -> int:
     return recipe.drafter.event_side // recipe.drafter.event_patch
 
 
-def _collect(
+def in_half(module: nn.Module) -> dict[str, Tensor]:
+    """A module's tensors as they are written: float16, on the CPU."""
+    return {k: v.detach().to("cpu", torch.float16) for k, v in module.state_dict().items()}
+
+
+def collector_of(
     run: Run, model: VideoLlavaForConditionalGeneration, words: Tokenizer, tokenizer_json: str
-) -> Distilled:
-    recipe = run.recipe
+) -> Collector:
+    """The target exported into the run's folder, ready to be asked."""
     run.folder.mkdir(parents=True, exist_ok=True)
     graph = export_target(model, tokenizer_json, run.folder / "target", context=CONTEXT).graph
-    collector = Collector(model, graph, target_info(recipe, model), words, recipe)
-    seeds = seeds_of(recipe)
-    questions = recipe.drafter_training.questions
+    return Collector(model, graph, target_info(run.recipe, model), words, run.recipe)
+
+
+def _collect(run: Run, collector: Collector) -> Distilled:
+    seeds = seeds_of(run.recipe)
     return collect(
         collector,
-        recipe,
+        run.recipe,
         seeds,
-        questions,
+        run.recipe.drafter_training.questions,
         lambda done: run.report("collect", done, len(seeds), {}),
     )
 

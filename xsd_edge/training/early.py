@@ -23,14 +23,14 @@ from xsd_edge.errors import TrainingError
 from xsd_edge.events.packet import Geometry
 from xsd_edge.events.representation import count_bins
 from xsd_edge.export.pair import load_drafter
-from xsd_edge.export.target import export_target
 from xsd_edge.models.drafter import MASKED, Drafter
 from xsd_edge.models.early import Early
-from xsd_edge.models.trained import CONTEXT, target_info, trained_target
+from xsd_edge.models.trained import target_info, trained_target
 from xsd_edge.recipe import Recipe
 from xsd_edge.training import scenes
+from xsd_edge.training.bench import Run, collector_of, in_half
 from xsd_edge.training.distill import Collector
-from xsd_edge.training.loop import Phase, save_atomically
+from xsd_edge.training.loop import Phase
 from xsd_edge.training.streams import StreamClip, stream
 
 # Questions that every scene answers, so that a stream can ask them about each clip.
@@ -40,7 +40,6 @@ TARGETS_OWN = 0.5  # share of a batch that the target answered itself
 SEED = 3  # of torch's generator
 ANSWERED_FROM = 60_000_000  # first stream seed that the target answers
 INVENTED_FROM = 70_000_000
-Report = Callable[[str, int, int, dict[str, float]], None]
 
 
 def foreseen_counts(clip: StreamClip, recipe: Recipe) -> NDArray[np.float32]:
@@ -229,35 +228,33 @@ def teacher_forced(early: Early, embedding: Tensor, memory: tuple[Tensor, Tensor
     return logits
 
 
-def train_early_drafter(
-    recipe: Recipe, folder: Path, resume: bool, report: Report, cache: Path
-) -> Path:
+def train_early_drafter(run: Run) -> Path:
     """Ask the exported target about streams, invent further ones, then train memory and head.
 
     Raises:
         TrainingError: the recipe has no early drafter, or target or drafter are not trained yet.
     """
+    recipe = run.recipe
     if recipe.early is None or recipe.early_training is None:
         raise TrainingError(f"recipe {recipe.name} has no [early] and [early_training] tables")
+    run.require_alone("the early drafter")
     torch.manual_seed(SEED)
-    model, words, tokenizer_json = trained_target(recipe, cache)
+    model, words, tokenizer_json = trained_target(recipe, run.cache)
     width = model.config.get_text_config().hidden_size
     spec, end = recipe.early_training, target_info(recipe, model).end_tokens[0]
 
     def kept(name: str, first: int, count: int, make: Callable[[], Answers]) -> EarlyExamples:
-        path = folder / f"{name}.npz"
-        if not (resume and path.is_file()):
-            folder.mkdir(parents=True, exist_ok=True)
+        path = run.folder / f"{name}.npz"
+        if not (run.resume and path.is_file()):
+            run.folder.mkdir(parents=True, exist_ok=True)
             seeds = range(first, first + count)
             gather(
-                seeds, spec.clips, recipe, words, make(), lambda n: report(name, n, count, {})
+                seeds, spec.clips, recipe, words, make(), lambda n: run.report(name, n, count, {})
             ).save(path)
         return EarlyExamples.load(path)
 
     def asking() -> Answers:
-        graph = export_target(model, tokenizer_json, folder / "target", context=CONTEXT).graph
-        info = target_info(recipe, model)
-        return targets_answers(Collector(model, graph, info, words, recipe))
+        return targets_answers(collector_of(run, model, words, tokenizer_json))
 
     sources = [
         kept("answered", ANSWERED_FROM, spec.streams, asking),
@@ -271,9 +268,5 @@ def train_early_drafter(
         early.memory.from_words.weight /= level
         early.head.from_embedding.weight /= level
     batches = early_batches(sources, recipe, vocabulary, spec.batch)
-    phase = Phase("early", folder, {"early": early}, resume, report)
-    train_early(early, drafter, batches, table, recipe, phase)
-    written = recipe.folder / recipe.early.trained
-    tensors = {k: v.detach().to(torch.float16) for k, v in early.state_dict().items()}
-    save_atomically(tensors, written)
-    return written
+    train_early(early, drafter, batches, table, recipe, run.phase("early", early))
+    return run.write(in_half(early), recipe.early.trained)

@@ -9,7 +9,6 @@ import torch
 from tokenizers import Tokenizer
 
 from xsd_edge.assets import fetch_base
-from xsd_edge.errors import TrainingError
 from xsd_edge.models.base_model import load_base
 from xsd_edge.models.drafter import Drafter
 from xsd_edge.models.target import TrainedPart, add_low_rank, build_target
@@ -29,8 +28,7 @@ DSEC_WINDOW_US = 50_000  # what event networks for DSEC look at
 def train_target(run: Run) -> Path:
     """Train tower, projector and low-rank updates; returns the written `TrainedPart` file."""
     recipe = run.recipe
-    if run.workers.count > 1:
-        raise TrainingError("the target trains in one process; start it without accelerate")
+    run.require_alone("the target")
     torch.manual_seed(TARGET_SEED)
     base = load_base(fetch_base(recipe.base, run.cache))
     words = Tokenizer.from_str(base.tokenizer_json)
