@@ -16,7 +16,6 @@ from time import perf_counter
 import numpy as np
 
 from xsd_edge.bundle import Bundle
-from xsd_edge.events.packet import Geometry
 from xsd_edge.runtime.engine import Arrays
 from xsd_edge.runtime.loop import Limits, generate
 from xsd_edge.runtime.onnx_engine import OnnxEngine
@@ -25,6 +24,7 @@ from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.session import Session
 from xsd_edge.runtime.verifier import GreedyVerifier
 from xsd_edge.training import scenes
+from xsd_edge.training.examination import show
 
 
 class Clock:
@@ -53,16 +53,11 @@ def main() -> None:
     parser.add_argument("--gamma", type=int, default=5)
     given = parser.parse_args()
     clock, session = Clock(), Session(Bundle(given.bundle))
-    side = Geometry(scenes.SIDE, scenes.SIDE)
     host: list[float] = []
     engines: list[float] = []
     for seed in range(scenes.HELD_OUT, scenes.HELD_OUT + given.scenes):
         scene = scenes.Scene.from_seed(seed)
-        session.begin_clip()
-        for frame in scene.frames():
-            session.add_frame(frame)
-        memory = session.read_events(scene.events(), side, 0, scenes.CLIP_US)
-        session.draft_head.begin(memory)
+        session.draft_head.begin(show(session, scene))
         rounds = generate(
             session.decoder,
             session.ask(scenes.DESCRIBE),

@@ -33,8 +33,9 @@ from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.session import Session
 from xsd_edge.runtime.speculation import Speculation, machine_costs, measured_costs
 from xsd_edge.runtime.verifier import GreedyVerifier, Proposal
-from xsd_edge.training.scenes import CLIP_US, DESCRIBE, FRAMES, HELD_OUT, SIDE, Scene
-from xsd_edge.training.streams import stream
+from xsd_edge.training.examination import watch
+from xsd_edge.training.scenes import CLIP_US, DESCRIBE, HELD_OUT, SIDE, Scene
+from xsd_edge.training.streams import foreseen, stream
 
 STREAM_CLIPS = 10
 SECOND = "How many objects are moving?"
@@ -97,8 +98,7 @@ class Contest:
         self.session.begin_clip()
         for frame in clip.frames[:-1]:
             self.session.add_frame(frame)
-        until = CLIP_US * (FRAMES - 1) // FRAMES
-        memory = self.session.read_events(clip.events.between(0, until), self.side, 0, CLIP_US)
+        memory = self.session.read_events(foreseen(clip.events), self.side, 0, CLIP_US)
         speculation.foresee(memory, questions, self.limits.max_tokens)
 
     def ours(self, clip: Clip, speculation: Speculation, question: str) -> Decoding:
@@ -156,10 +156,7 @@ def decode_ratios(
     session, ratios = contest.session, []
     drafter = make(session)
     for clip in clips:
-        session.begin_clip()
-        for frame in clip.frames:
-            session.add_frame(frame)
-        memory = session.read_events(clip.events, contest.side, 0, CLIP_US)
+        memory = watch(session, *clip)
         plain = contest.finish(session.ask(DESCRIBE), None, perf_counter())
         drafter.begin(memory)
         ours = contest.finish(session.ask(DESCRIBE), drafter, perf_counter())
@@ -218,14 +215,12 @@ def stream_ratios(contest: Contest, streams: int) -> list[float]:
 
 
 READY = """
-import sys, time
-began = time.time()
+import sys
 from pathlib import Path
 from xsd_edge.bundle import Bundle
 from xsd_edge.runtime.session import Session
 from xsd_edge.runtime.speculation import Speculation
 Speculation(Session(Bundle(Path(sys.argv[1]))), None)
-print(time.time() - began)
 """
 
 

@@ -37,7 +37,7 @@ def test_colour_hardly_shows_in_events() -> None:
         event_counts(
             Scene(
                 1, (Thing("square", c, "large", 20, 30, "to the right", "slowly"),), 20.0, (0, 0)
-            ),
+            ).events(),
             recipe,
         )
         for c in ("red", "blue")

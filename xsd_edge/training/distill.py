@@ -21,7 +21,7 @@ from transformers import VideoLlavaForConditionalGeneration
 
 from xsd_edge.bundle import TargetInfo
 from xsd_edge.errors import TrainingError
-from xsd_edge.events.packet import Geometry
+from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.events.representation import count_bins
 from xsd_edge.recipe import Recipe
 from xsd_edge.runtime.decoder import Decoder
@@ -119,11 +119,11 @@ class Distilled:
         return cls(flat["counts"], examples)
 
 
-def event_counts(scene: scenes.Scene, recipe: Recipe) -> NDArray[np.float32]:
-    """The event encoder's input for one scene. [2 * bins, side, side]"""
+def event_counts(events: EventPacket, recipe: Recipe) -> NDArray[np.float32]:
+    """The event encoder's input for one clip of the paired world. [2 * bins, side, side]"""
     side = Geometry(scenes.SIDE, scenes.SIDE)
     spec = recipe.drafter
-    return count_bins(scene.events(), side, 0, scenes.CLIP_US, spec.event_bins, spec.event_side)
+    return count_bins(events, side, 0, scenes.CLIP_US, spec.event_bins, spec.event_side)
 
 
 class Oracle:
@@ -247,7 +247,7 @@ def collect(
     examples: list[Example] = []
     for clip, seed in enumerate(seeds):
         scene = scenes.Scene.from_seed(seed)
-        counts[clip] = event_counts(scene, recipe)
+        counts[clip] = event_counts(scene.events(), recipe)
         examples += collector.examples(scene, clip, questions)
         report(clip + 1)
     return Distilled(counts, examples)

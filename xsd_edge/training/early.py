@@ -20,8 +20,6 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from xsd_edge.errors import TrainingError
-from xsd_edge.events.packet import Geometry
-from xsd_edge.events.representation import count_bins
 from xsd_edge.export.pair import load_drafter
 from xsd_edge.models.drafter import MASKED, Drafter
 from xsd_edge.models.early import Early
@@ -29,9 +27,9 @@ from xsd_edge.models.trained import target_info, trained_target
 from xsd_edge.recipe import Recipe
 from xsd_edge.training import scenes
 from xsd_edge.training.bench import Run, collector_of, in_half
-from xsd_edge.training.distill import Collector
+from xsd_edge.training.distill import Collector, event_counts
 from xsd_edge.training.loop import Phase
-from xsd_edge.training.streams import StreamClip, stream
+from xsd_edge.training.streams import StreamClip, foreseen, stream
 
 # Questions that every scene answers, so that a stream can ask them about each clip.
 KINDS = ("moves", "still", "count", "count_moving")
@@ -40,16 +38,6 @@ TARGETS_OWN = 0.5  # share of a batch that the target answered itself
 SEED = 3  # of torch's generator
 ANSWERED_FROM = 60_000_000  # first stream seed that the target answers
 INVENTED_FROM = 70_000_000
-
-
-def foreseen_counts(clip: StreamClip, recipe: Recipe) -> NDArray[np.float32]:
-    """The event encoder's input when early drafts are made: the last frame's slice is still to
-    come. [2 * bins, side, side]
-    """
-    spec, frames = recipe.drafter, recipe.target.frames
-    seen = clip.events().between(0, scenes.CLIP_US * (frames - 1) // frames)
-    side = Geometry(scenes.SIDE, scenes.SIDE)
-    return count_bins(seen, side, 0, scenes.CLIP_US, spec.event_bins, spec.event_side)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +128,7 @@ def gather(
             for exchange, before, answer in zip(asked, previous, said, strict=True):
                 question = tuple(words.encode(after.format(question=exchange.question)).ids)
                 examples.append(EarlyExample(len(counts), question, before, answer))
-            counts.append(foreseen_counts(clip, recipe).astype(np.float16))
+            counts.append(event_counts(foreseen(clip.events()), recipe).astype(np.float16))
             previous = said
         report(number + 1)
     return EarlyExamples(np.stack(counts), examples)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xsd_edge.events.packet import Geometry
+from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.runtime.drafter import EventMemory
 from xsd_edge.runtime.loop import Limits, Prefilled, Round, generate
 from xsd_edge.runtime.sampling import Sampling
@@ -83,11 +83,16 @@ class PredictingDrafter:
 
 def show(session: Session, scene: Scene) -> EventMemory:
     """Show a scene: its frames are prefilled, its events become the drafter's memory."""
+    return watch(session, scene.frames(), scene.events())
+
+
+def watch(session: Session, frames: NDArray[np.uint8], events: EventPacket) -> EventMemory:
+    """The same for frames [T, S, S, 3] and events of any clip of the paired world."""
     session.begin_clip()
-    for frame in scene.frames():
+    for frame in frames:
         session.add_frame(frame)
     square = Geometry(scenes.SIDE, scenes.SIDE)
-    return session.read_events(scene.events(), square, 0, scenes.CLIP_US)
+    return session.read_events(events, square, 0, scenes.CLIP_US)
 
 
 def exchanges(scene: Scene) -> list[QuestionAnswer]:

@@ -11,16 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xsd_edge.bundle import Bundle
-from xsd_edge.events.packet import Geometry
-from xsd_edge.runtime.drafter import EventMemory
-from xsd_edge.runtime.loop import Limits, generate
-from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.session import Session
-from xsd_edge.runtime.verifier import GreedyVerifier
-from xsd_edge.training.scenes import CLIP_US, DESCRIBE, FRAMES, SIDE
-from xsd_edge.training.streams import StreamClip, stream
+from xsd_edge.training.examination import Manner, watch
+from xsd_edge.training.examination import answer as speak
+from xsd_edge.training.scenes import DESCRIBE
+from xsd_edge.training.streams import foreseen, stream
 
-LIMITS = Limits(max_tokens=64, exact=True)
+PLAIN = Manner(exact=True)
 CLIPS = 10  # of each stream
 FLIPS = 20_000  # of signs, in the paired test
 
@@ -65,10 +62,10 @@ def stream_quality(
         drafted.append([])
         repeated.append([])
         for clip in stream(seed, clips):
-            memory = watch(session, clip)
+            memory = watch(session, clip.scene.frames(), foreseen(clip.events()))
             question = session.question_tokens(DESCRIBE)
             draft = session.early.propose(question, previous, memory).tokens
-            answer = plain_answer(session)
+            answer = tuple(speak(session, session.ask(DESCRIBE), None, PLAIN, (seed,)).tokens)
             if previous:
                 drafted[-1].append(_prefix(draft, answer))
                 repeated[-1].append(_prefix(previous, answer))
@@ -81,22 +78,6 @@ def stream_quality(
         sign_flip_p(gains),
         sum(map(len, drafted)),
     )
-
-
-def watch(session: Session, clip: StreamClip) -> EventMemory:
-    """All frames, and the events as they stand before the last frame's slice."""
-    session.begin_clip()
-    for frame in clip.scene.frames():
-        session.add_frame(frame)
-    events = clip.events().between(0, CLIP_US * (FRAMES - 1) // FRAMES)
-    return session.read_events(events, Geometry(SIDE, SIDE), 0, CLIP_US)
-
-
-def plain_answer(session: Session) -> tuple[int, ...]:
-    """The target's own greedy caption of the clip before it."""
-    start = session.ask(DESCRIBE)
-    rounds = generate(session.decoder, start, GreedyVerifier(), Sampling(), LIMITS)
-    return tuple(token for round_ in rounds for token in round_.tokens)
 
 
 def _prefix(draft: Sequence[int], answer: Sequence[int]) -> float:

@@ -18,6 +18,7 @@ from xsd_edge.events.simulator import PRESETS, simulate
 from xsd_edge.training.scenes import (
     CLIP_US,
     DIRECTIONS,
+    FRAMES,
     HELD_OUT,
     SHAPES,
     SIDE,
@@ -63,6 +64,11 @@ def stream(seed: int, clips: int) -> Iterator[StreamClip]:
         yield StreamClip(scene, before)
         following = evolved(scene, rng)
         before, scene = scene, replace(following, seed=first + int(rng.integers(HELD_OUT)))
+
+
+def foreseen(events: EventPacket) -> EventPacket:
+    """What has been seen of a clip when early drafts are made, before its last frame's slice."""
+    return events.between(0, CLIP_US * (FRAMES - 1) // FRAMES)
 
 
 def evolved(scene: Scene, rng: np.random.Generator) -> Scene:
