@@ -9,7 +9,7 @@ and E OTHERS, F CONTINUED, which carry no events.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,14 +31,61 @@ def events_before(at: NDArray[np.intp], event: NDArray[np.bool_]) -> NDArray[np.
     return at - np.searchsorted(others, at)
 
 
+class Timed(NamedTuple):
+    """The words of a block that are events, [n], their times, and where the other arrays of the
+    same block are to be cut alike: from `start` on, where `event` says so.
+    """
+
+    words: NDArray[np.uint32]
+    t: NDArray[np.int64]
+    start: int
+    event: NDArray[np.bool_]
+
+    @property
+    def x(self) -> NDArray[np.uint16]:
+        return ((self.words >> 11) & 0x7FF).astype(np.uint16)
+
+    @property
+    def y(self) -> NDArray[np.uint16]:
+        return (self.words & 0x7FF).astype(np.uint16)
+
+    @property
+    def p(self) -> NDArray[np.uint8]:
+        return (self.words >> 28).astype(np.uint8)
+
+
+class Clock:
+    """Puts times to words, and counts triggers; what comes before the first TIME_HIGH is lost."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._high = Unwrapped(HIGH_BITS)
+
+    def timed(self, words: NDArray[np.uint32], kinds: NDArray[np.uint8]) -> Timed | None:
+        """The events among a block's words; None before the first TIME_HIGH."""
+        at, start = np.flatnonzero(kinds == TIME_HIGH), 0
+        if self._high.last is None:
+            if not len(at):
+                return None
+            start = int(at[0])
+            words, kinds, at = words[start:], kinds[start:], at - start
+            self._high.begin(int(words[0]))
+        self._counters.triggers += int(np.count_nonzero(kinds == TRIGGER))
+        highs = self._high.follow(words[at])
+        event = kinds <= ON
+        words, before = words[event], events_before(at, event)
+        t = held(highs << LOW_BITS, before, len(words))
+        t |= (words >> 22) & 0x3F
+        return Timed(words, t, start, event)
+
+
 class Evt2Decoder:
     """Stateful: bytes in portions of any size give the same events. Times are unwrapped."""
 
     def __init__(self, geometry: Geometry, counters: Counters) -> None:
         self._cutter = WordCutter("<u4", UNKNOWN, counters)
         self._continuity = Continuity(geometry, counters)
-        self._counters = counters
-        self._high = Unwrapped(HIGH_BITS)  # nothing counts before the first TIME_HIGH
+        self._clock = Clock(counters)
 
     def feed(self, data: bytes) -> list[EventPacket]:
         """Events that `data` completes."""
@@ -49,19 +96,7 @@ class Evt2Decoder:
         self._cutter.finish()
 
     def _decode(self, block: Words) -> list[EventPacket]:
-        words, kinds = block
-        at = np.flatnonzero(kinds == TIME_HIGH)
-        if self._high.last is None:
-            if not len(at):
-                return []
-            words, kinds, at = words[at[0] :], kinds[at[0] :], at - at[0]
-            self._high.begin(int(words[0]))
-        self._counters.triggers += int(np.count_nonzero(kinds == TRIGGER))
-        highs = self._high.follow(words[at])
-        event = kinds <= ON
-        words, before = words[event], events_before(at, event)
-        t = held(highs << LOW_BITS, before, len(words))
-        t |= (words >> 22) & 0x3F
-        x = ((words >> 11) & 0x7FF).astype(np.uint16)
-        y = (words & 0x7FF).astype(np.uint16)
-        return self._continuity.packets(t, x, y, (words >> 28).astype(np.uint8))
+        timed = self._clock.timed(*block)
+        if timed is None:
+            return []
+        return self._continuity.packets(timed.t, timed.x, timed.y, timed.p)

@@ -17,17 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xsd_edge.events.continuity import Continuity
-from xsd_edge.events.decoders.clock import Unwrapped
-from xsd_edge.events.decoders.evt2 import (
-    HIGH_BITS,
-    LOW_BITS,
-    ON,
-    TIME_HIGH,
-    TRIGGER,
-    UNKNOWN,
-    events_before,
-)
-from xsd_edge.events.decoders.words import Unsigned, WordCutter, Words, held
+from xsd_edge.events.decoders.evt2 import TIME_HIGH, UNKNOWN, Clock
+from xsd_edge.events.decoders.words import Unsigned, WordCutter, Words
 from xsd_edge.events.packet import Counters, EventPacket, Geometry
 
 WIDTH: Final = 32  # pixels of one word
@@ -43,8 +34,7 @@ class Evt21Decoder:
         self._cutter = WordCutter("<u8", UNKNOWN, counters, shift=shift, anchor=anchor)
         self._upper = 0 if legacy else 1
         self._continuity = Continuity(geometry, counters)
-        self._counters = counters
-        self._high = Unwrapped(HIGH_BITS)  # nothing counts before the first TIME_HIGH
+        self._clock = Clock(counters)
 
     def feed(self, data: bytes) -> list[EventPacket]:
         """Events that `data` completes."""
@@ -56,25 +46,14 @@ class Evt21Decoder:
 
     def _decode(self, block: Words) -> list[EventPacket]:
         words, kinds = block
-        at = np.flatnonzero(kinds == TIME_HIGH)
         halves = words.view("<u4").reshape(-1, 2)
-        upper, mask = halves[:, self._upper], halves[:, 1 - self._upper]
-        if self._high.last is None:
-            if not len(at):
-                return []
-            upper, mask, kinds, at = upper[at[0] :], mask[at[0] :], kinds[at[0] :], at - at[0]
-            self._high.begin(int(upper[0]))
-        self._counters.triggers += int(np.count_nonzero(kinds == TRIGGER))
-        highs = self._high.follow(upper[at])
-        vector = kinds <= ON
-        upper, mask, before = upper[vector], mask[vector], events_before(at, vector)
-        t = held(highs << LOW_BITS, before, len(upper))
-        t |= (upper >> 22) & 0x3F
+        timed = self._clock.timed(halves[:, self._upper], kinds)
+        if timed is None:
+            return []
+        mask = halves[timed.start :, 1 - self._upper][timed.event]
         word, bit = _set_bits(mask)
-        upper = upper[word]
-        x = ((upper >> 11) & 0x7FF).astype(np.uint16) + bit
-        y = (upper & 0x7FF).astype(np.uint16)
-        return self._continuity.packets(t[word], x, y, (upper >> 28).astype(np.uint8))
+        x, y, p = timed.x[word] + bit, timed.y[word], timed.p[word]
+        return self._continuity.packets(timed.t[word], x, y, p)
 
 
 # Cut at a wrong byte, EVT2.1 still looks like events. Only TIME_HIGH, half of which is zero, tells.
