@@ -8,6 +8,19 @@ from typing import Annotated, Any, cast
 import typer
 from typer.core import TyperCommand
 
+from xsd_edge.cli.answering import (
+    Exact,
+    Frames,
+    Gamma,
+    MaxTokens,
+    Mode,
+    Prompt,
+    Seed,
+    Temperature,
+    TopK,
+    TopP,
+    Video,
+)
 from xsd_edge.cli.group import app
 
 WEB = "127.0.0.1:8350"  # where --web without a value serves
@@ -25,7 +38,7 @@ class OptionalWeb(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-# What is looked at, and what is asked.
+# Where clips come from.
 Bundle = Annotated[Path, typer.Option(metavar="DIR", help="A bundle that export made.")]
 Camera = Annotated[
     str,
@@ -34,37 +47,12 @@ Camera = Annotated[
         help="A recording, a recorded run, 'demo', a camera, FIFO or URI; see docs/cameras.md.",
     ),
 ]
-Video = Annotated[
-    str | None,
-    typer.Option(metavar="SRC", help="Frames for the target: a video, webcam or image folder."),
-]
-Frames = Annotated[
-    str, typer.Option(metavar="auto|rendered", help="rendered: the target sees event frames.")
-]
-Prompt = Annotated[
-    list[str] | None, typer.Option(metavar="TEXT", help="Ask this about each clip; repeatable.")
-]
-# How tokens are chosen.
-Temperature = Annotated[float, typer.Option(metavar="T", help="0 is greedy.")]
-TopP = Annotated[float, typer.Option(metavar="P")]
-TopK = Annotated[int, typer.Option(metavar="K", help="0 is all tokens.")]
-Seed = Annotated[int, typer.Option(metavar="N")]
-# How they are drafted.
-Gamma = Annotated[
-    str, typer.Option(metavar="auto|N", help="Draft length; auto picks it from what is measured.")
-]
-Mode = Annotated[
-    str, typer.Option(metavar="rejection|exact-match", help="How drafts are verified at T > 0.")
-]
+# What a run does with drafts.
 Plain = Annotated[bool, typer.Option("--plain", help="Draft nothing.")]
 ComparePlain = Annotated[
     bool, typer.Option("--compare-plain", help="Also decode plainly; report the speed-up.")
 ]
-Exact = Annotated[
-    bool, typer.Option("--exact", help="Pad plain steps to the verify pass: bit-identical.")
-]
 # When it ends.
-MaxTokens = Annotated[int, typer.Option(metavar="N", help="The longest answer.")]
 MaxClips = Annotated[int | None, typer.Option(metavar="N", help="Stop after N clips.")]
 Fast = Annotated[
     bool, typer.Option("--fast", help="Read a recording as fast as it goes, not in real time.")
