@@ -10,7 +10,8 @@ import numpy as np
 from xsd_edge.analysis.distances import Cloud
 from xsd_edge.analysis.features import comparable
 from xsd_edge.analysis.report import Analysis, Gap
-from xsd_edge.errors import ExtraMissingError, TrainingError
+from xsd_edge.errors import TrainingError
+from xsd_edge.training.plot import blank
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,13 +26,7 @@ def draw(found: Analysis, title: str, path: Path) -> None:
         ExtraMissingError: matplotlib is not installed.
         TrainingError: the file cannot be written.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ExtraMissingError("a plot", "analysis") from error
-    figure = Figure(figsize=(12, 8), layout="constrained")  # no pyplot: no display, no state
-    FigureCanvasAgg(figure)
+    figure = blank("a plot", 12, 8)
     axes = figure.subplots(2, 2)
     features = found.features
     _clouds(axes[0, 0], features.raw, features.video, "before alignment", found.before)

@@ -4,11 +4,31 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xsd_edge.errors import ExtraMissingError
 from xsd_edge.training.loop import unwritable
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 SMOOTHED = 0.02  # share of a phase's steps that one point of the smooth line averages
+
+
+def blank(what: str, width: float, height: float) -> Figure:
+    """An empty picture, in inches; without pyplot, so there is no display and no state.
+
+    Raises:
+        ExtraMissingError: matplotlib, which `what` needs, is not installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise ExtraMissingError(what, "analysis") from error
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def draw_losses(folder: Path) -> Path:
@@ -20,14 +40,8 @@ def draw_losses(folder: Path) -> Path:
         ExtraMissingError: matplotlib is not installed.
         TrainingError: the file cannot be written.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ExtraMissingError("a loss plot", "analysis") from error
     logs = sorted(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime)
-    figure = Figure(figsize=(4 * len(logs), 3), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank("a loss plot", 4 * len(logs), 3)
     for log, axes in zip(logs, figure.subplots(1, len(logs), squeeze=False)[0], strict=True):
         losses = read_losses(log)
         width = max(1, round(len(losses) * SMOOTHED))
