@@ -103,6 +103,31 @@ def tiny_recipe(folder: Path) -> Recipe:
     )
 
 
+def smallest_recipe(folder: Path) -> Recipe:
+    """The demo recipe with networks of a few kilobytes and without an early drafter."""
+    demo = Recipe.load(ROOT / "export" / "demo.toml")
+    return replace(
+        demo,
+        base=replace(demo.base, hub="nobody/tiny"),
+        target=replace(
+            demo.target, vision_hidden=24, vision_intermediate=32, vision_layers=2, low_rank=2
+        ),
+        drafter=replace(
+            demo.drafter,
+            event_patch=16,
+            event_hidden=24,
+            event_layers=1,
+            align_hidden=24,
+            head_width=24,
+            head_heads=3,
+            head_intermediate=32,
+            head_context=192,
+        ),
+        early=None,
+        folder=folder,
+    )
+
+
 @pytest.fixture(scope="session")
 def recipe(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Recipe:
     """The tiny recipe with random weights; its base model lies in `cache`."""

@@ -71,7 +71,8 @@ def test_a_clip_file_is_a_recording_of_its_own(
     recorded: tuple[Path, list[dict[str, Any]]], command: Python
 ) -> None:
     folder, _ = recorded
-    done(command(*RUN, "--fast", "--camera", folder / "clips" / "00000001.npz"))
+    (said,) = done(command(*RUN, "--fast", "--camera", folder / "clips" / "00000001.npz"))
+    assert said["clip"] == 0
 
 
 def test_kill_leaves_what_was_answered(command: Python, tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tests.conftest import ROOT
-from tests.export.conftest import LANGUAGE, byte_tokenizer
+from tests.export.conftest import LANGUAGE, byte_tokenizer, smallest_recipe
 from xsd_edge.models.target import TrainedPart, add_low_rank, build_target
 from xsd_edge.recipe import Recipe
 
@@ -40,29 +39,14 @@ def _toml(value: object) -> str:
 
 
 def tiny_recipe(folder: Path) -> Recipe:
-    """The demo's, with networks and phases that take seconds."""
-    demo = Recipe.load(ROOT / "export" / "demo.toml")
+    """The smallest one, with phases that take seconds."""
+    smallest = smallest_recipe(folder)
     return replace(
-        demo,
+        smallest,
         name="tiny",
-        base=replace(demo.base, hub="nobody/tiny"),
-        target=replace(
-            demo.target, vision_hidden=24, vision_intermediate=32, vision_layers=2, low_rank=2
-        ),
-        drafter=replace(
-            demo.drafter,
-            event_patch=16,
-            event_hidden=24,
-            event_layers=1,
-            align_hidden=24,
-            head_width=24,
-            head_heads=3,
-            head_intermediate=32,
-            head_context=192,
-            gamma_max=3,
-        ),
+        drafter=replace(smallest.drafter, gamma_max=3),
         drafter_training=replace(
-            demo.drafter_training,
+            smallest.drafter_training,
             scenes=6,
             questions=1,
             align_steps=4,
@@ -71,9 +55,7 @@ def tiny_recipe(folder: Path) -> Recipe:
             feedback=2,
             predictor_steps=4,
         ),
-        early=None,
         early_training=None,
-        folder=folder,
     )
 
 

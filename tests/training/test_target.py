@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import ROOT
-from tests.export.conftest import LANGUAGE, byte_tokenizer
+from tests.export.conftest import LANGUAGE, byte_tokenizer, smallest_recipe
 from xsd_edge.models.target import add_low_rank, build_target
 from xsd_edge.recipe import Recipe
 from xsd_edge.training.clips import clip_batches
@@ -27,14 +26,11 @@ pytestmark = pytest.mark.host
 
 @pytest.fixture
 def recipe() -> Recipe:
-    demo = Recipe.load(ROOT / "export" / "demo.toml")
+    smallest = smallest_recipe(Path())
     return replace(
-        demo,
-        target=replace(
-            demo.target, vision_hidden=24, vision_intermediate=32, vision_layers=2, low_rank=2
-        ),
+        smallest,
         target_training=replace(
-            demo.target_training,
+            smallest.target_training,
             tower_steps=12,
             tower_batch=8,
             language_steps=6,
