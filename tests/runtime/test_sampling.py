@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xsd_edge.runtime.sampling import Sampling, distribution, mask, pick, runs_of
+from xsd_edge.runtime.sampling import Sampling, chance, distribution, mask, pick, runs_of
 
 
 def slow_distribution(logits: np.ndarray, sampling: Sampling) -> np.ndarray:
@@ -38,16 +38,27 @@ def slow_distribution(logits: np.ndarray, sampling: Sampling) -> np.ndarray:
     st.integers(0, 2**32 - 1),
     st.sampled_from([0.3, 0.7, 1.0, 1.8]),
     st.sampled_from([0, 1, 3, 10]),
-    st.sampled_from([0.1, 0.5, 0.9, 1.0]),
+    st.sampled_from([0.1, 0.5, 0.9, 0.999, 1.0]),
+    st.sampled_from([24, 1500]),
 )
 def test_distribution_is_the_slow_ones(
-    seed: int, temperature: float, top_k: int, top_p: float
+    seed: int, temperature: float, top_k: int, top_p: float, size: int
 ) -> None:
-    logits = np.random.default_rng(seed).normal(0, 3, 24).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 3, size).astype(np.float32)
     sampling = Sampling(temperature, top_k, top_p)
+    given = logits.copy()
     made = distribution(logits, sampling)
     assert made.dtype == np.float32
     np.testing.assert_allclose(made, slow_distribution(logits, sampling), atol=1e-6)
+    token = int(rng.integers(size))
+    assert chance(logits, token, sampling) == pytest.approx(made[token], abs=1e-7)
+    assert np.array_equal(logits, given)
+
+
+def test_a_nucleus_keeps_the_first_of_equal_tokens() -> None:
+    made = distribution(np.zeros(200, np.float32), Sampling(1.0, top_p=0.4975))
+    assert np.flatnonzero(made).tolist() == list(range(100))
 
 
 def test_masked_tokens_have_no_probability() -> None:

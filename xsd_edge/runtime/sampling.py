@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Probabilities = NDArray[np.float32]
+LIKELY = 64  # tokens that are sorted first in search of a nucleus
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,10 @@ class Sampling:
     def greedy(self) -> bool:
         return self.temperature == 0.0
 
+    def truncates(self, vocabulary: int) -> bool:
+        """Are some of so many tokens cut off?"""
+        return 0 < self.top_k < vocabulary or self.top_p < 1.0
+
 
 def distribution(logits: NDArray[np.float32], sampling: Sampling) -> Probabilities:
     """The distribution sampled from, for one row of logits. [V] -> [V], sums to 1.
@@ -38,29 +43,54 @@ def distribution(logits: NDArray[np.float32], sampling: Sampling) -> Probabiliti
     scaled = logits / np.float32(sampling.temperature)
     if 0 < sampling.top_k < len(scaled):
         border = np.partition(scaled, -sampling.top_k)[-sampling.top_k]
-        scaled = np.where(scaled < border, -np.inf, scaled)
-    probabilities = np.exp(scaled - scaled.max())
+        scaled[scaled < border] = -np.inf
+    probabilities = np.exp(np.subtract(scaled, scaled.max(), out=scaled), out=scaled)
     probabilities /= probabilities.sum(dtype=np.float64)
     if sampling.top_p < 1.0:
         probabilities = _nucleus(probabilities, sampling.top_p)
-    return np.asarray(probabilities, np.float32)
+    return probabilities
+
+
+def chance(logits: NDArray[np.float32], token: int, sampling: Sampling) -> float:
+    """`distribution(logits, sampling)[token]`, from the row's log-sum-exp where nothing is cut
+    off.
+    """
+    if sampling.truncates(len(logits)):
+        return float(distribution(logits, sampling)[token])
+    scaled = logits / np.float32(sampling.temperature)
+    np.exp(np.subtract(scaled, scaled.max(), out=scaled), out=scaled)
+    return float(scaled[token] / scaled.sum(dtype=np.float64))
 
 
 def _nucleus(probabilities: NDArray[np.float32], top_p: float) -> NDArray[np.float32]:
-    order = np.argsort(-probabilities, kind="stable")
-    mass = np.cumsum(probabilities[order], dtype=np.float64)
-    dropped = order[int(np.searchsorted(mass, top_p)) + 1 :]
-    probabilities[dropped] = 0.0
-    return np.asarray(probabilities / probabilities.sum(dtype=np.float64), np.float32)
+    """The likeliest tokens are sorted, ever more of them, until their mass suffices: of a large
+    vocabulary that is a small part.
+    """
+    count, size = LIKELY, len(probabilities)
+    while True:
+        likely = np.arange(size)
+        if count < size:
+            border = np.partition(probabilities, -count)[-count]
+            likely = np.flatnonzero(probabilities >= border)
+        order = likely[np.argsort(-probabilities[likely], kind="stable")]
+        mass = np.cumsum(probabilities[order], dtype=np.float64)
+        if mass[-1] >= top_p or len(order) == size:
+            break
+        count *= 8
+    kept = order[: int(np.searchsorted(mass, top_p)) + 1]
+    nucleus = np.zeros_like(probabilities)
+    nucleus[kept] = probabilities[kept] / probabilities[kept].sum(dtype=np.float64)
+    return nucleus
 
 
 def pick(weights: NDArray[np.float32], uniform: float) -> int:
     """The index that `uniform` in [0, 1) selects from unnormalised weights: inverse CDF, fp64."""
-    mass = np.cumsum(weights, dtype=np.float64)
+    possible = np.flatnonzero(weights)
+    mass = np.cumsum(weights[possible], dtype=np.float64)
     assert mass[-1] > 0
-    # 'right' never selects an index of zero weight: it finds the first mass above the point.
-    index = int(np.searchsorted(mass, uniform * mass[-1], side="right"))
-    return min(index, int(np.flatnonzero(weights)[-1]))
+    # 'right' finds the first mass above the point; rounding may put the point at the very end.
+    at = int(np.searchsorted(mass, uniform * mass[-1], side="right"))
+    return int(possible[min(at, len(possible) - 1)])
 
 
 def runs_of(tokens: Sequence[int]) -> list[slice]:

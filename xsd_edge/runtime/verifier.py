@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from xsd_edge.runtime.sampling import Probabilities, Sampling, distribution, pick
+from xsd_edge.runtime.sampling import Probabilities, Sampling, chance, distribution, pick
 
 
 class Proposal(NamedTuple):
@@ -69,12 +69,13 @@ class RejectionVerifier:
 
     def judge(self, logits: NDArray[np.float32], proposal: Proposal) -> Verdict:
         for position, drafted in enumerate(proposal.tokens):
-            p = distribution(logits[position], self.sampling)
             q = _drawn_from(proposal, position, drafted)
             # u < p/q without the division: a draft of q = 0 cannot have been drawn.
-            if self.rng.random() * q.of_drafted < p[drafted]:
+            p = chance(logits[position], drafted, self.sampling)
+            if self.rng.random() * q.of_drafted < p:
                 continue
-            return Verdict(position, pick(residual(p, q), self.rng.random()))
+            left = residual(distribution(logits[position], self.sampling), q)
+            return Verdict(position, pick(left, self.rng.random()))
         p = distribution(logits[len(proposal.tokens)], self.sampling)
         return Verdict(len(proposal.tokens), pick(p, self.rng.random()))
 
