@@ -8,7 +8,7 @@ RECORDING := tests/data/eventcampy_test_events_1.evt3.raw
 STOP := $(if $(CLIPS),--max-clips $(CLIPS))
 EXPORTED_FROM := $(wildcard export/*.toml export/weights/* calibration/*.toml calibration/*.json \
   $(addprefix xsd_edge/,assets.py bundle.py recipe.py export/*.py models/*.py calibration/*.py \
-  training/scenes.py events/simulator.py events/representation.py))
+  world/*.py events/simulator.py events/representation.py))
 
 .PHONY: demo test lint clean
 .DEFAULT_GOAL := demo

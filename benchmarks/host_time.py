@@ -23,8 +23,8 @@ from xsd_edge.runtime.planner import FixedLength
 from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.session import Session
 from xsd_edge.runtime.verifier import GreedyVerifier
-from xsd_edge.training import scenes
 from xsd_edge.training.examination import show
+from xsd_edge.world import scenes
 
 
 class Clock:

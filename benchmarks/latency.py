@@ -34,8 +34,8 @@ from xsd_edge.runtime.session import Session
 from xsd_edge.runtime.speculation import Speculation, machine_costs, measured_costs
 from xsd_edge.runtime.verifier import GreedyVerifier, Proposal
 from xsd_edge.training.examination import watch
-from xsd_edge.training.scenes import CLIP_US, DESCRIBE, HELD_OUT, SIDE, Scene
-from xsd_edge.training.streams import foreseen, stream
+from xsd_edge.world.scenes import CLIP_US, DESCRIBE, HELD_OUT, SIDE, Scene
+from xsd_edge.world.streams import foreseen, stream
 
 STREAM_CLIPS = 10
 SECOND = "How many objects are moving?"

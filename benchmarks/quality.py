@@ -15,9 +15,9 @@ from pathlib import Path
 
 from xsd_edge.bundle import Bundle
 from xsd_edge.runtime.session import Session
-from xsd_edge.training import scenes
 from xsd_edge.training.examination import Manner, Spoken, answer, exchanges, show
 from xsd_edge.training.quality import Drafts
+from xsd_edge.world import scenes
 
 
 @dataclass

@@ -38,7 +38,7 @@ from xsd_edge.models.trained import target_info
 from xsd_edge.recipe import Recipe
 from xsd_edge.runtime.decoder import Decoder
 from xsd_edge.runtime.onnx_engine import OnnxEngine
-from xsd_edge.training.scenes import DESCRIBE, HELD_OUT, Scene
+from xsd_edge.world.scenes import DESCRIBE, HELD_OUT, Scene
 
 LONGEST = 64
 FIRST_SEED = HELD_OUT + 1000  # away from what export checks and ships

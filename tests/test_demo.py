@@ -30,7 +30,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_held_out_scenes(bundle: Path) -> None:
     """Drafted and plain answers are equal; captions are mostly right; drafts pay."""
     from benchmarks.quality import measure
-    from xsd_edge.training.scenes import HELD_OUT
+    from xsd_edge.world.scenes import HELD_OUT
 
     found = measure(bundle, range(HELD_OUT, HELD_OUT + 40))
     assert found["all"].answers == 80

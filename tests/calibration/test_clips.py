@@ -13,7 +13,7 @@ from xsd_edge.calibration.clips import CalibrationSet, digest, recorded_clips, s
 from xsd_edge.errors import RecipeError
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.recipe import Recipe
-from xsd_edge.training.scenes import HELD_OUT
+from xsd_edge.world.scenes import HELD_OUT
 
 pytestmark = pytest.mark.host
 

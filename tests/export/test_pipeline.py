@@ -23,8 +23,8 @@ from xsd_edge.export.pipeline import DEMO_SEED, export_bundle
 from xsd_edge.recipe import Recipe
 from xsd_edge.runtime.cosines import row_cosines
 from xsd_edge.runtime.engine import open_engine
-from xsd_edge.training.scenes import HELD_OUT
 from xsd_edge.video.frames import TrackFrames
+from xsd_edge.world.scenes import HELD_OUT
 
 pytestmark = pytest.mark.host
 

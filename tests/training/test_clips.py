@@ -11,7 +11,6 @@ import torch
 from tests.conftest import ROOT
 from tests.export.conftest import byte_tokenizer
 from xsd_edge.recipe import Recipe
-from xsd_edge.training import scenes
 from xsd_edge.training.clips import (
     IGNORED,
     SEEN_FRAMES,
@@ -20,7 +19,8 @@ from xsd_edge.training.clips import (
     encode_exchange,
     motion_labels,
 )
-from xsd_edge.training.scenes import Scene, Thing
+from xsd_edge.world import scenes
+from xsd_edge.world.scenes import Scene, Thing
 
 pytestmark = pytest.mark.host
 

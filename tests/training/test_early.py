@@ -23,9 +23,9 @@ from xsd_edge.training.early import (
     true_answers,
 )
 from xsd_edge.training.loop import Phase
-from xsd_edge.training.scenes import DESCRIBE
 from xsd_edge.training.stream_quality import _prefix, sign_flip_p
-from xsd_edge.training.streams import stream
+from xsd_edge.world.scenes import DESCRIBE
+from xsd_edge.world.streams import stream
 
 pytestmark = pytest.mark.host
 END, WIDTH = 2, 96

@@ -9,7 +9,7 @@ from tests.conftest import TINY_BUNDLE
 from xsd_edge.bundle import Bundle
 from xsd_edge.runtime.session import Session
 from xsd_edge.training.examination import Manner, _pass, answer, exchanges, show
-from xsd_edge.training.scenes import DESCRIBE, HELD_OUT, Scene
+from xsd_edge.world.scenes import DESCRIBE, HELD_OUT, Scene
 
 pytestmark = pytest.mark.host
 

@@ -7,9 +7,9 @@ import pytest
 
 from tests.conftest import ROOT
 from xsd_edge.recipe import Recipe
-from xsd_edge.training import scenes
 from xsd_edge.training.patches import normalized, patch_batches
-from xsd_edge.training.scenes import Scene
+from xsd_edge.world import scenes
+from xsd_edge.world.scenes import Scene
 
 pytestmark = pytest.mark.host
 

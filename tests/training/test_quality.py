@@ -12,7 +12,7 @@ from tests.conftest import ROOT, TINY_BUNDLE, Python
 from xsd_edge.errors import TrainingError
 from xsd_edge.training.examination import Pass, Spoken
 from xsd_edge.training.quality import Drafts, Forecasts, Quality, parse_scenes
-from xsd_edge.training.scenes import HELD_OUT, Scene
+from xsd_edge.world.scenes import HELD_OUT, Scene
 
 pytestmark = pytest.mark.host
 

@@ -8,8 +8,8 @@ from hashlib import sha256
 import numpy as np
 
 from xsd_edge.events.packet import EventPacket
-from xsd_edge.training.scenes import HELD_OUT, Scene
-from xsd_edge.training.streams import foreseen, stream
+from xsd_edge.world.scenes import HELD_OUT, Scene
+from xsd_edge.world.streams import foreseen, stream
 
 SEEDS = (*range(12), 900_000_000, *range(10_000_000, 10_000_008), *range(HELD_OUT, HELD_OUT + 12))
 STREAMS = (0, 7, HELD_OUT, HELD_OUT + 3)

@@ -12,8 +12,8 @@ from xsd_edge.bundle import Bundle
 from xsd_edge.events.packet import Geometry
 from xsd_edge.events.representation import count_bins
 from xsd_edge.runtime.engine import allocate, open_engine
-from xsd_edge.training import scenes
 from xsd_edge.video.preprocess import pixels
+from xsd_edge.world import scenes
 
 
 class Features(NamedTuple):

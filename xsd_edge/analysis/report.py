@@ -17,7 +17,7 @@ from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.session import Session
 from xsd_edge.runtime.verifier import RejectionVerifier
 from xsd_edge.training.examination import Manner, exchanges, show, speak
-from xsd_edge.training.scenes import Scene
+from xsd_edge.world.scenes import Scene
 
 LEAST = 8  # clips; the unbiased estimators divide by n - 3, InfoNCE by quarters of n
 

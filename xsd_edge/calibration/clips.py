@@ -17,7 +17,7 @@ from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.events.representation import count_bins, event_image
 from xsd_edge.events.source import open_source
 from xsd_edge.recipe import Recipe
-from xsd_edge.training import scenes
+from xsd_edge.world import scenes
 
 
 @dataclass(frozen=True, slots=True)

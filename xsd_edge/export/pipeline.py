@@ -33,7 +33,7 @@ from xsd_edge.export.target import embedding_table, export_target
 from xsd_edge.export.target_parity import Agreement, check_target, speak, target_reference
 from xsd_edge.models.trained import target_info
 from xsd_edge.recipe import Recipe
-from xsd_edge.training.scenes import DESCRIBE, HELD_OUT
+from xsd_edge.world.scenes import DESCRIBE, HELD_OUT
 
 Report = Callable[[str], None]
 Progress = Callable[[str, int, int, Mapping[str, float]], None]

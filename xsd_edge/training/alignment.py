@@ -18,12 +18,12 @@ from transformers import VideoLlavaForConditionalGeneration
 
 from xsd_edge.models.drafter import Drafter
 from xsd_edge.recipe import Recipe
-from xsd_edge.training import scenes
 from xsd_edge.training.loop import Phase
 from xsd_edge.training.losses import Mean, contrastive, relative_squared_error
 from xsd_edge.training.paired import Windows
 from xsd_edge.training.patches import normalized
 from xsd_edge.training.target import visual_tokens
+from xsd_edge.world import scenes
 
 ALIGN_BATCH = 64
 TOLD = 6.0  # weight of a cell in which something happens; most cells are empty

@@ -17,12 +17,12 @@ from xsd_edge.models.drafter import Drafter
 from xsd_edge.models.trained import CONTEXT, target_info, trained_target
 from xsd_edge.recipe import Recipe
 from xsd_edge.training import drafter as drafting
-from xsd_edge.training import scenes
 from xsd_edge.training.alignment import Meanings, scene_batches, train_alignment
 from xsd_edge.training.distill import Collector, Distilled, collect
 from xsd_edge.training.loop import ALONE, Phase, save_atomically
 from xsd_edge.training.target import word_embedding
 from xsd_edge.training.workers import Workers
+from xsd_edge.world import scenes
 
 Report = Callable[[str, int, int, dict[str, float]], None]
 SEED = 2  # of torch's generator

@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from xsd_edge.recipe import Recipe
-from xsd_edge.training import scenes
 from xsd_edge.training.patches import normalized
+from xsd_edge.world import scenes
 
 SEEN_FRAMES = 3  # a slow thing takes so many frames to leave its map square
 IGNORED = -100

@@ -31,10 +31,10 @@ from xsd_edge.runtime.loop import Limits, Prefilled, generate
 from xsd_edge.runtime.onnx_engine import OnnxEngine
 from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.verifier import NOTHING, GreedyVerifier, Proposal
-from xsd_edge.training import scenes
 from xsd_edge.training.loop import unwritable
 from xsd_edge.training.patches import normalized
 from xsd_edge.training.target import visual_tokens
+from xsd_edge.world import scenes
 
 TOP = 16  # of the target's next-token distribution, the rest of which is a few per cent at most
 

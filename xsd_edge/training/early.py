@@ -25,11 +25,11 @@ from xsd_edge.models.drafter import MASKED, Drafter
 from xsd_edge.models.early import Early
 from xsd_edge.models.trained import target_info, trained_target
 from xsd_edge.recipe import Recipe
-from xsd_edge.training import scenes
 from xsd_edge.training.bench import Run, collector_of, in_half
 from xsd_edge.training.distill import Collector, event_counts
 from xsd_edge.training.loop import Phase
-from xsd_edge.training.streams import StreamClip, foreseen, stream
+from xsd_edge.world import scenes
+from xsd_edge.world.streams import StreamClip, foreseen, stream
 
 # Questions that every scene answers, so that a stream can ask them about each clip.
 KINDS = ("moves", "still", "count", "count_moving")

@@ -15,8 +15,8 @@ from xsd_edge.runtime.loop import Limits, Prefilled, Round, generate
 from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.session import Session
 from xsd_edge.runtime.verifier import Proposal, Verifier, verifier_for
-from xsd_edge.training import scenes
-from xsd_edge.training.scenes import QuestionAnswer, Scene
+from xsd_edge.world import scenes
+from xsd_edge.world.scenes import QuestionAnswer, Scene
 
 
 @dataclass(frozen=True, slots=True)

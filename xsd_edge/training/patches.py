@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xsd_edge.recipe import Recipe
-from xsd_edge.training import scenes
+from xsd_edge.world import scenes
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from xsd_edge.bundle import Bundle
 from xsd_edge.errors import TrainingError
 from xsd_edge.runtime.costs import measure_costs
 from xsd_edge.runtime.session import Session
-from xsd_edge.training.captions import AttributeScore
 from xsd_edge.training.examination import Manner, Spoken, answer, exchanges, show
-from xsd_edge.training.scenes import QuestionAnswer, Scene
 from xsd_edge.training.scores import auroc, calibration_error
+from xsd_edge.world.captions import AttributeScore
+from xsd_edge.world.scenes import QuestionAnswer, Scene
 
 CAPTION = "describe"
 

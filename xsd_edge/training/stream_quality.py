@@ -14,8 +14,8 @@ from xsd_edge.bundle import Bundle
 from xsd_edge.runtime.session import Session
 from xsd_edge.training.examination import Manner, watch
 from xsd_edge.training.examination import answer as speak
-from xsd_edge.training.scenes import DESCRIBE
-from xsd_edge.training.streams import foreseen, stream
+from xsd_edge.world.scenes import DESCRIBE
+from xsd_edge.world.streams import foreseen, stream
 
 PLAIN = Manner(exact=True)
 CLIPS = 10  # of each stream

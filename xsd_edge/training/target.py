@@ -22,10 +22,10 @@ from transformers import VideoLlavaForConditionalGeneration
 
 from xsd_edge.models.target import LowRankLinear
 from xsd_edge.recipe import Recipe
-from xsd_edge.training import scenes
 from xsd_edge.training.clips import IGNORED, ClipBatch, branch_mask, clip_batches
 from xsd_edge.training.loop import Phase
 from xsd_edge.training.patches import PatchBatch, patch_batches
+from xsd_edge.world import scenes
 
 # Where in the language model the motion probe reads: half way, so that the upper half can pass it
 # on.

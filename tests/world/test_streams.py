@@ -5,12 +5,10 @@ from __future__ import annotations
 from itertools import combinations, pairwise
 
 import numpy as np
-import pytest
 
-from xsd_edge.training.scenes import HELD_OUT, SIDE, SIZES, Thing, apart
-from xsd_edge.training.streams import StreamClip, stream
+from xsd_edge.world.scenes import HELD_OUT, SIDE, SIZES, Thing, apart
+from xsd_edge.world.streams import StreamClip, stream
 
-pytestmark = pytest.mark.host
 STREAMS = [list(stream(seed, 10)) for seed in range(40)]
 
 

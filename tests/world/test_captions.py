@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from xsd_edge.training.captions import AttributeScore, Said, parse
-from xsd_edge.training.scenes import Scene, Thing
-
-pytestmark = pytest.mark.host
+from xsd_edge.world.captions import AttributeScore, Said, parse
+from xsd_edge.world.scenes import Scene, Thing
 
 CROSS = Thing("cross", "blue", "large", 40, 40, "upwards", "slowly")
 CIRCLE = Thing("circle", "red", "small", 20, 20)

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from xsd_edge.training import scenes
-from xsd_edge.training.scenes import Scene
+from xsd_edge.world import scenes
+from xsd_edge.world.scenes import Scene
 
 ATTRIBUTES = ("shape", "colour", "size", "direction", "speed", "still")
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from xsd_edge.events.packet import EventPacket
 from xsd_edge.events.simulator import PRESETS, simulate
-from xsd_edge.training.scenes import (
+from xsd_edge.world.scenes import (
     CLIP_US,
     DIRECTIONS,
     FRAMES,

@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from xsd_edge.training import scenes
-from xsd_edge.training.scenes import Scene, Thing
+from xsd_edge.world import scenes
+from xsd_edge.world.scenes import Scene, Thing
 
 
 def test_a_seed_is_a_scene() -> None:
