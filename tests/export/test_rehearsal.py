@@ -93,7 +93,6 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20))
 """
 
 
-@pytest.mark.xfail(run=False, reason="takes 8.5 GB and three minutes; 6 GB are wanted")
 def test_a_whole_tower_in_memory(python: Python) -> None:
     """ViT-L/14 with its projector, 312 M parameters: lint, parity, and RTX where it is."""
     done = python("-c", TOWER, timeout=900)

@@ -7,9 +7,12 @@ range from 256 on.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from onnx.external_data_helper import uses_external_data
 
 LARGEST = 65504.0  # of float16
 LEAST_SCALE = 1e-6  # of a Q/DQ pair: smaller ones come near to float16's zero
@@ -18,11 +21,28 @@ BEHIND_WIDE = ("Add", "Sqrt", "Reciprocal")  # the rest of a norm's denominator
 SHORT: dict[int, str] = {TensorProto.FLOAT: "float", TensorProto.FLOAT16: "half"}
 
 
-def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A float32 graph, with or without Q/DQ pairs, as a float16 graph. The argument is consumed."""
+def to_half(model: onnx.ModelProto, folder: Path | None = None) -> onnx.ModelProto:
+    """A float32 graph, with or without Q/DQ pairs, as a float16 graph that holds its weights; those
+    of the float32 one may lie in `folder`. The argument is consumed.
+    """
     converted = _Half(model).run()
     del converted.graph.value_info[:]
-    return onnx.shape_inference.infer_shapes(converted, check_type=True, strict_mode=True)
+    # Before the weights come in: types are inferred on copies.
+    typed = onnx.shape_inference.infer_shapes(converted, check_type=True, strict_mode=True)
+    for constant in typed.graph.initializer:
+        if uses_external_data(constant):
+            assert folder is not None
+            _fill(constant, folder)
+    return typed
+
+
+def _fill(constant: onnx.TensorProto, folder: Path) -> None:
+    """Read a constant's numbers; whoever lies outside and is called float16 is float32 there."""
+    wanted = constant.data_type
+    constant.data_type = TensorProto.FLOAT if wanted == TensorProto.FLOAT16 else wanted
+    array = numpy_helper.to_array(constant, str(folder))
+    array = _half_array(array) if wanted == TensorProto.FLOAT16 else array
+    constant.CopyFrom(numpy_helper.from_array(array, constant.name))
 
 
 class _Half:
@@ -80,7 +100,13 @@ class _Half:
         return self._made[name, wanted]
 
     def _half_constant(self, name: str, changed: str) -> onnx.TensorProto:
-        array = numpy_helper.to_array(self._constants[name])
+        constant = self._constants[name]
+        if uses_external_data(constant):
+            renamed = onnx.TensorProto()
+            renamed.CopyFrom(constant)
+            renamed.name, renamed.data_type = changed, TensorProto.FLOAT16
+            return renamed
+        array = numpy_helper.to_array(constant)
         if name in self._scales:
             array = np.maximum(array, LEAST_SCALE)
         return numpy_helper.from_array(_half_array(array), changed)

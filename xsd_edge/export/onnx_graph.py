@@ -8,9 +8,11 @@ import logging
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
+from numpy.typing import NDArray
 
 from xsd_edge.bundle import TensorSpec
 from xsd_edge.export.networks import Network
@@ -19,7 +21,11 @@ OPSET = 20  # the highest that JetPack 6's TensorRT 10.3 reads
 
 
 def write_graph(network: Network, path: Path) -> None:
-    """Export with the dynamo exporter, names as the network's, checked."""
+    """Export with the dynamo exporter, names as the network's, checked; weights go to PATH.data.
+
+    A tower's weights are a gigabyte, and a message that holds them is soon three: itself, its
+    bytes, and what C++ parses from them. The steps behind this one read a weight when they need it.
+    """
     shapes = tuple(network.dynamic.get(name) for name in network.inputs)
     with quiet():
         program = torch.onnx.export(
@@ -32,11 +38,31 @@ def write_graph(network: Network, path: Path) -> None:
             dynamic_shapes=shapes if network.dynamic else None,
             verbose=False,
         )
-    assert program is not None
-    model = program.model_proto
+        assert program is not None
+        program.save(str(path), external_data=True)
+    save_checked(read_graph(path), path)
+
+
+def read_graph(path: Path) -> onnx.ModelProto:
+    """A graph without the weights that lie beside it."""
+    return onnx.load(str(path), load_external_data=False)
+
+
+def save_checked(model: onnx.ModelProto, path: Path) -> None:
+    """Write a graph beside its weights, if it has any there, and check it."""
     strip(model)
-    onnx.checker.check_model(model, full_check=True)
     onnx.save(model, str(path))
+    onnx.checker.check_model(str(path), full_check=True)
+
+
+def array_of(constant: onnx.TensorProto, folder: Path) -> NDArray[Any]:
+    """The numbers of a constant, which may lie in a file of `folder`."""
+    return onnx.numpy_helper.to_array(constant, str(folder))
+
+
+def join(source: Path, destination: Path) -> None:
+    """Write a graph and its weights as one file."""
+    onnx.save(onnx.load(str(source)), str(destination))
 
 
 def strip(model: onnx.ModelProto) -> None:

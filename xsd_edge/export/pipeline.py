@@ -153,12 +153,12 @@ class _Export:
         name = network.name
         folder = self._writer.path(f"{name}/reference.npz").parent
         sizes = fixed_sizes(network, head_contexts(self._pair.recipe)) if self._engines else {}
-        if self._engines:
-            with tempfile.TemporaryDirectory(prefix=".twins.", dir=self._writer.work) as scratch:
-                has = self._board.precisions
-                made = for_engine(network, ranges, checking, sizes, has, folder, Path(scratch))
-        else:
-            made = for_cpu(network, ranges, checking, folder)
+        with tempfile.TemporaryDirectory(prefix=".twins.", dir=self._writer.work) as scratch:
+            twins, has = Path(scratch), self._board.precisions
+            if self._engines:
+                made = for_engine(network, ranges, checking, sizes, has, folder, twins)
+            else:
+                made = for_cpu(network, ranges, checking, folder, twins)
         self._report_part(name, made)
         graphs = {p: self._writer.entry(f"{name}/{g.name}") for p, g in made.graphs.items()}
         reference = self._reference(name, made.inputs, made.outputs)

@@ -150,7 +150,7 @@ def _small(
     twins = folder / "twins"
     twins.mkdir(parents=True)
     if board.engine == "onnxruntime":
-        return for_cpu(network, ranges, feeds, folder)
+        return for_cpu(network, ranges, feeds, folder, twins)
     sizes = fixed_sizes(network, {"draft_head": recipe.drafter.head_context})
     return for_engine(network, ranges, feeds, sizes, board.precisions, folder, twins)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from xsd_edge.export.fixed import fixed, fixed_feeds
 from xsd_edge.export.half import to_half
 from xsd_edge.export.lint import require_clean
 from xsd_edge.export.networks import Network
-from xsd_edge.export.onnx_graph import write_graph
+from xsd_edge.export.onnx_graph import join, read_graph, write_graph
 from xsd_edge.export.parity import Arrays, Parity, check_network, references
 from xsd_edge.export.quantize import pack_blocks, quantize
 from xsd_edge.export.sensitivity import too_costly
@@ -28,6 +28,7 @@ from xsd_edge.export.smoothing import smooth
 # 0.32. The other parts lose by int8 too, and run once a clip.
 BLOCKS_FOR = ("draft_head",)  # on boards that run ONNX Runtime
 ENGINE_PRECISIONS = ("fp16", "int8")  # the first is what a board has to have
+TWIN = {"fp16": "fp32", "int8": "int8_fp32"}  # what parity calls the graph that each is made from
 
 
 @dataclass
@@ -44,9 +45,11 @@ class SmallPart:
 
 
 def for_cpu(
-    network: Network, ranges: PartRanges, checking: Sequence[Feeds], folder: Path
+    network: Network, ranges: PartRanges, checking: Sequence[Feeds], folder: Path, scratch: Path
 ) -> SmallPart:
     """Graphs whose axes vary: float32, INT8 pairs, and INT8 blocks where they are faster.
+
+    They are made in `scratch`, with their weights beside them.
 
     Raises:
         BundleError: a graph does not answer as PyTorch does.
@@ -55,10 +58,9 @@ def for_cpu(
     smoothed = smooth(network.module, ranges)
     default = "int8_blocks" if network.name in BLOCKS_FOR else "fp32"
     made = SmallPart(default, checking[0], expected[0], _kept(ranges))
-    made.graphs = {p: folder / f"{p}.onnx" for p in ("fp32", "int8")}
-    write_graph(network, made.graphs["fp32"])
-    source, quantized = made.graphs.values()
-    quantize(source, quantized, network.module, smoothed, tuple(made.kept), checking[0])
+    for precision, twin in _twins(network, smoothed, made.kept, scratch).items():
+        made.graphs[precision] = folder / f"{precision}.onnx"
+        join(twin, made.graphs[precision])
     if network.name in BLOCKS_FOR:
         made.graphs["int8_blocks"] = folder / "int8_blocks.onnx"
         pack_blocks(made.graphs["fp32"], made.graphs["int8_blocks"])
@@ -91,16 +93,13 @@ def for_engine(
     expected = references(network, checking)
     smoothed = smooth(network.module, ranges)
     made = SmallPart("fp16", checking[0], expected[0], _kept(ranges))
-    twins = {"fp32": scratch / "fp32.onnx", "int8_fp32": scratch / "int8_fp32.onnx"}
-    write_graph(network, twins["fp32"])
-    source, quantized = twins.values()
-    quantize(source, quantized, network.module, smoothed, tuple(made.kept), checking[0])
-    for twin, precision in zip(tuple(twins), ENGINE_PRECISIONS, strict=True):
+    twins = _twins(network, smoothed, made.kept, scratch)
+    for precision, twin in zip(ENGINE_PRECISIONS, twins.values(), strict=True):
         if precision not in precisions:
             continue
-        made.rows.append(check_network(network, twins[twin], twin, checking, expected))
+        made.rows.append(check_network(network, twin, TWIN[precision], checking, expected))
         graph = made.graphs[precision] = folder / f"{precision}.onnx"
-        onnx.save(to_half(onnx.load(str(twins[twin]))), str(graph))
+        onnx.save(to_half(read_graph(twin), twin.parent), str(graph))
         judge(network.name, graph)
         made.rows.append(check_network(network, graph, precision, checking, expected))
         if rtx.available():
@@ -119,9 +118,18 @@ def require_engines(board: Board) -> None:
 
 def judge(part: str, graph: Path) -> None:
     """ONNX's own checker, then our lint."""
-    model = onnx.load(str(graph))
-    onnx.checker.check_model(model, full_check=True)
-    require_clean(part, model)
+    onnx.checker.check_model(str(graph), full_check=True)
+    require_clean(part, onnx.load(str(graph)))
+
+
+def _twins(
+    network: Network, ranges: PartRanges, kept: Iterable[str], scratch: Path
+) -> dict[str, Path]:
+    """The float32 graphs of a smoothed network, without pairs and with them."""
+    twins = {"fp32": scratch / "fp32.onnx", "int8": scratch / "int8.onnx"}
+    write_graph(network, twins["fp32"])
+    quantize(twins["fp32"], twins["int8"], network.module, ranges, tuple(kept))
+    return twins
 
 
 def _kept(ranges: PartRanges) -> dict[str, float]:
