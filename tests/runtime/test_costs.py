@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.runtime.fakes import Guessing, tiny_decoder
-from xsd_edge.runtime.costs import KEPT, Costs, keep_costs, kept_costs, measure_costs
+from xsd_edge.runtime.costs import KEPT, Costs, keep_costs, kept_costs, measure_costs, still_true
 
 SOME = Costs(0.1, (1.0, 1.5), 0.2)
 
@@ -22,6 +22,16 @@ def test_measuring_leaves_the_cache_as_it_was() -> None:
     assert costs.c > 0
     assert costs.row >= 0
     assert max(engine.passes[1:]) == 48
+
+
+def test_costs_that_are_no_longer_true_are_found_out() -> None:
+    decoder, _ = tiny_decoder(context=64)
+    decoder.prefill(decoder.embed([1, 2, 3]))
+    true = measure_costs(decoder, Guessing(range(12)), 4)
+    dear = true._replace(v=tuple(10 * v for v in true.v))
+    assert not still_true(decoder, dear)
+    assert not still_true(decoder, true._replace(row=10.0))
+    assert decoder.offset == 3
 
 
 def test_costs_are_kept_per_machine(tmp_path: Path) -> None:

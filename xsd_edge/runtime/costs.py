@@ -16,7 +16,10 @@ from xsd_edge.runtime.drafter import Drafter
 from xsd_edge.runtime.sampling import Sampling
 
 REPEATS = 5  # of each timing; the least counts, since noise only adds
+GLANCES = 2  # where kept costs are only looked at
 LONG_PASSES = (16, 48)  # rows of the passes that tell what a row costs in a prefill
+FEW = 9  # rows whose logits a timed pass asks for, as those of a round do
+LIKE = 1.4  # kept costs that are off by more are measured anew
 KEPT = "costs.json"  # beside the bundle's own files; no part of what its hashes cover
 
 
@@ -36,23 +39,10 @@ def measure_costs(decoder: Decoder, drafter: Drafter, gamma_max: int) -> Costs:
     """Time passes of 1..gamma_max+1 rows, two long ones and a draft step, where the cache now
     stands.
     """
-    start, row = decoder.offset, decoder.embed([0])
-
-    def seconds(rows: int) -> float:
-        """The fastest of some passes of so many rows."""
-        best = float("inf")
-        for _ in range(REPEATS):
-            began = time.perf_counter()
-            decoder.forward(np.repeat(row, rows, 0), last=min(rows, gamma_max + 1))
-            best = min(best, time.perf_counter() - began)
-            decoder.trim(start)
-        return best
-
-    seconds(EXACT_ROWS)  # the first pass also pays for warming up
-    passes = [seconds(rows) for rows in range(1, gamma_max + 2)]
-    few, many = LONG_PASSES
-    slope = (seconds(many) - seconds(few)) / (many - few)
-    hidden = decoder.forward(row, last=1).hidden.copy()
+    start, clock = decoder.offset, _Clock(decoder)
+    passes = [clock.seconds(rows) for rows in range(1, gamma_max + 2)]
+    slope = clock.seconds_of_a_row()
+    hidden = decoder.forward(decoder.embed([0]), last=1).hidden.copy()
     decoder.trim(start)
     per_token = float("inf")
     for _ in range(REPEATS):
@@ -61,7 +51,44 @@ def measure_costs(decoder: Decoder, drafter: Drafter, gamma_max: int) -> Costs:
         drawn = drafter.propose(gamma_max, Sampling(), np.random.default_rng(0))
         per_token = min(per_token, (time.perf_counter() - began) / max(len(drawn.tokens), 1))
     step = passes[0]
-    return Costs(per_token / step, tuple(p / step for p in passes), max(slope, 0.0) / step)
+    return Costs(per_token / step, tuple(p / step for p in passes), slope / step)
+
+
+def still_true(decoder: Decoder, costs: Costs) -> bool:
+    """Do the longest round and a prefill's row still cost that much? Costs may have been taken
+    while something else kept the machine busy, or in another power mode.
+    """
+    clock = _Clock(decoder, GLANCES)
+    step = clock.seconds(1)
+    pairs = (
+        (clock.seconds(len(costs.v)) / step, costs.v[-1]),
+        (clock.seconds_of_a_row() / step, costs.row),
+    )
+    return all(max(a, b) <= LIKE * min(a, b) for a, b in pairs)
+
+
+class _Clock:
+    """Times passes where a cache stands, and leaves it there."""
+
+    def __init__(self, decoder: Decoder, repeats: int = REPEATS) -> None:
+        self._decoder, self._start, self._repeats = decoder, decoder.offset, repeats
+        self._row = decoder.embed([0])
+        self.seconds(EXACT_ROWS)  # the first pass also pays for warming up
+
+    def seconds(self, rows: int) -> float:
+        """The fastest of some passes of so many rows."""
+        best = float("inf")
+        for _ in range(self._repeats):
+            began = time.perf_counter()
+            self._decoder.forward(np.repeat(self._row, rows, 0), last=min(rows, FEW))
+            best = min(best, time.perf_counter() - began)
+            self._decoder.trim(self._start)
+        return best
+
+    def seconds_of_a_row(self) -> float:
+        """Of one more row in a long pass."""
+        few, many = LONG_PASSES
+        return max((self.seconds(many) - self.seconds(few)) / (many - few), 0.0)
 
 
 def this_machine(engines: str) -> str:

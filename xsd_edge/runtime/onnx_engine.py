@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime as ort
 
 from xsd_edge.errors import BundleError, DeviceError
-from xsd_edge.runtime.engine import DEFAULT_OPTIONS, Arrays, EngineOptions
+from xsd_edge.runtime.engine import DEFAULT_OPTIONS, Array, Arrays, EngineOptions
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
@@ -52,6 +52,7 @@ class OnnxEngine:
         self._device = "cuda" if cuda else "cpu"
         self._binding = self._session.io_binding()
         self._held: list[ort.OrtValue] = []
+        self._bound: dict[str, Array] = {}  # by input or output, as ONNX Runtime knows it
 
     def hold(self, pairs: Mapping[str, str], shape: tuple[int, ...], dtype: str) -> None:
         for source, result in pairs.items():
@@ -61,11 +62,17 @@ class OnnxEngine:
             self._binding.bind_ortvalue_output(result, buffer)
 
     def run(self, feeds: Arrays, results: Arrays) -> None:
-        bind_input, bind_output = self._binding.bind_input, self._binding.bind_output
+        bound = self._bound
         for name, array in feeds.items():
-            bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+            if bound.get(name) is not array:
+                bind = self._binding.bind_input
+                bind(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+                bound[name] = array
         for name, array in results.items():
-            bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+            if bound.get(name) is not array:
+                bind = self._binding.bind_output
+                bind(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+                bound[name] = array
         self._session.run_with_iobinding(self._binding)
 
     def close(self) -> None:

@@ -7,7 +7,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xsd_edge.runtime.answer import Decoding
-from xsd_edge.runtime.costs import Costs, keep_costs, kept_costs, measure_costs, this_machine
+from xsd_edge.runtime.costs import (
+    Costs,
+    keep_costs,
+    kept_costs,
+    measure_costs,
+    still_true,
+    this_machine,
+)
 from xsd_edge.runtime.drafter import Drafter, EventMemory
 from xsd_edge.runtime.early import Cut, EarlyPlanner
 from xsd_edge.runtime.lookup import Lookup
@@ -68,10 +75,12 @@ class Speculation:
 
 
 def machine_costs(session: Session) -> Costs:
-    """This machine's costs on this bundle: kept from an earlier run, or measured now."""
+    """This machine's costs on this bundle: kept from an earlier run where they are still true, or
+    measured now.
+    """
     folder, machine = session.folder, this_machine(session.engines)
     costs = kept_costs(folder, machine)
-    if costs is None:
+    if costs is None or not still_true(session.decoder, costs):
         costs = measured_costs(session)
         keep_costs(folder, machine, costs)
     return costs
