@@ -25,6 +25,7 @@ from xsd_edge.runtime.session import Session
 from xsd_edge.runtime.verifier import GreedyVerifier
 from xsd_edge.training.examination import show
 from xsd_edge.world import scenes
+from xsd_edge.world.spec import World
 
 
 class Clock:
@@ -53,10 +54,11 @@ def main() -> None:
     parser.add_argument("--gamma", type=int, default=5)
     given = parser.parse_args()
     clock, session = Clock(), Session(Bundle(given.bundle))
+    world = World.of(Bundle(given.bundle))
     host: list[float] = []
     engines: list[float] = []
     for seed in range(scenes.HELD_OUT, scenes.HELD_OUT + given.scenes):
-        scene = scenes.Scene.from_seed(seed)
+        scene = scenes.Scene.from_seed(seed, world)
         session.draft_head.begin(show(session, scene))
         rounds = generate(
             session.decoder,

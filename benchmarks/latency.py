@@ -35,6 +35,7 @@ from xsd_edge.runtime.speculation import Speculation, machine_costs, measured_co
 from xsd_edge.runtime.verifier import GreedyVerifier, Proposal
 from xsd_edge.training.examination import watch
 from xsd_edge.world.scenes import CLIP_US, DESCRIBE, HELD_OUT, SIDE, Scene
+from xsd_edge.world.spec import World
 from xsd_edge.world.streams import foreseen, stream
 
 STREAM_CLIPS = 10
@@ -67,6 +68,7 @@ class Contest:
 
     def __init__(self, bundle: Path, exact: bool) -> None:
         self.session = Session(Bundle(bundle))
+        self.world = World.of(Bundle(bundle))
         self.limits = Limits(LIMITS.max_tokens, exact)
         self.side = Geometry(SIDE, SIDE)
 
@@ -193,9 +195,9 @@ def hopeless(session: Session) -> Planned:
     return Planned(Hopeless(session), Lookup(), session.predictor, machine_costs(session))
 
 
-def scene_clips(first: int, count: int) -> Iterator[Clip]:
-    for seed in range(first, first + count):
-        scene = Scene.from_seed(seed)
+def scene_clips(contest: Contest, count: int) -> Iterator[Clip]:
+    for seed in range(HELD_OUT, HELD_OUT + count):
+        scene = Scene.from_seed(seed, contest.world)
         yield Clip(scene.frames(), scene.events())
 
 
@@ -204,7 +206,7 @@ def stream_ratios(contest: Contest, streams: int) -> list[float]:
     ratios: list[float] = []
     speculation = Speculation(contest.session, None)
     for seed in range(HELD_OUT, HELD_OUT + streams):
-        for number, clip in enumerate(stream(seed, STREAM_CLIPS)):
+        for number, clip in enumerate(stream(seed, STREAM_CLIPS, contest.world)):
             seen = Clip(clip.scene.frames(), clip.events())
             plain = contest.baseline(seen, DESCRIBE)
             ours = contest.ours(seen, speculation, DESCRIBE)
@@ -270,20 +272,20 @@ def main() -> None:
         found[name] = figure(values)
         print(name, found[name], file=sys.stderr, flush=True)
 
-    whole = answers(contest, scene_clips(HELD_OUT, count))
-    tell("decode_speedup", decode_ratios(contest, scene_clips(HELD_OUT, count), planned))
+    whole = answers(contest, scene_clips(contest, count))
+    tell("decode_speedup", decode_ratios(contest, scene_clips(contest, count), planned))
     tell("answer_speedup", whole["whole"])
     tell("first_token_speedup", whole["first"])
     tell("stream_speedup", stream_ratios(contest, max(1, count // STREAM_CLIPS)))
-    tell("second_question_speedup", second_questions(contest, scene_clips(HELD_OUT, count)))
-    slow = decode_ratios(contest, scene_clips(HELD_OUT, 2 * count), hopeless)
+    tell("second_question_speedup", second_questions(contest, scene_clips(contest, count)))
+    slow = decode_ratios(contest, scene_clips(contest, 2 * count), hopeless)
     tell("worst_case_slowdown", [1 / ratio for ratio in slow])
     tell("c", [measured_costs(contest.session).c for _ in range(9)])
     tell("cold_start_s", cold_starts(given.bundle))
     tell("peak_rss_mb", peak_memory(given.bundle))
     if given.fp32:
         plain = Contest(given.fp32, exact=not given.inexact)
-        tell("decode_speedup_fp32", decode_ratios(plain, scene_clips(HELD_OUT, count), planned))
+        tell("decode_speedup_fp32", decode_ratios(plain, scene_clips(plain, count), planned))
     else:
         found["decode_speedup_fp32"] = None
         print("decode_speedup_fp32: give --fp32 BUNDLE", file=sys.stderr)

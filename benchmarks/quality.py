@@ -18,6 +18,7 @@ from xsd_edge.runtime.session import Session
 from xsd_edge.training.examination import Manner, Spoken, answer, exchanges, show
 from xsd_edge.training.quality import Drafts
 from xsd_edge.world import scenes
+from xsd_edge.world.spec import World
 
 
 @dataclass
@@ -71,11 +72,11 @@ def measure(
 
     Above temperature 0 the exact-match verifier makes both comparable: same seed, same tokens.
     """
-    session = Session(Bundle(bundle))
+    session, world = Session(Bundle(bundle)), World.of(Bundle(bundle))
     manner = Manner(gamma, temperature, "exact-match", exact)
     totals: dict[str, Totals] = {}
     for seed in seeds:
-        scene = scenes.Scene.from_seed(seed)
+        scene = scenes.Scene.from_seed(seed, world)
         memory = show(session, scene)
         asked = exchanges(scene)
         for exchange in (asked[0], asked[1 + seed % (len(asked) - 1)]):

@@ -64,9 +64,9 @@ def questions(pair: Pair, count: int) -> list[Question]:
     after = pair.recipe.target.prompt.split("<video>")[1].format(question=DESCRIBE)
     found = []
     for seed in range(FIRST_SEED, FIRST_SEED + count):
-        caption = next(a for _, q, a in Scene.from_seed(seed).exchanges() if q == DESCRIBE)
+        caption = next(a for _, q, a in Scene.from_seed(seed, pair.recipe.world).exchanges() if q == DESCRIBE)
         with torch.no_grad():
-            images = frames_of(pair, scene_clip(seed))[None]
+            images = frames_of(pair, scene_clip(seed, pair.recipe.world))[None]
             visual = pair.target.model.get_video_features(images).pooler_output
         said = pair.words.encode(f" {caption}").ids
         flat = visual.reshape(-1, visual.shape[-1]).numpy()
@@ -81,7 +81,7 @@ class Gptq(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is untyp
         self._left = [self._feeds(pair, info, seed) for seed in CALIBRATION_SEEDS]
 
     def _feeds(self, pair: Pair, info: TargetInfo, seed: int) -> dict[str, NDArray[Any]]:
-        clip = scene_clip(seed)
+        clip = scene_clip(seed, pair.recipe.world)
         inputs = read(pair, frames_of(pair, clip), clip).inputs.numpy()
         rows = inputs.shape[1]
         empty = np.zeros((1, info.kv_heads, 0, info.head_width), np.float32)

@@ -121,6 +121,7 @@ class Manifest:
     clip: ClipInfo
     drafter: DrafterInfo
     provenance: dict[str, str]
+    world: dict[str, Any] = field(default_factory=dict)  # of its training; empty: the plain one
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"

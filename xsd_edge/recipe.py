@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xsd_edge import toml_files
+from xsd_edge.world.spec import PLAIN, World, completed
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ class Recipe:
     folder: Path  # where the file lies: its own paths start here
     early: EarlySpec | None = None  # a pair without one repeats its last answer as an early draft
     early_training: EarlyTraining | None = None
+    world: World = PLAIN  # what target and drafter are trained, calibrated and judged in
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
@@ -142,4 +144,4 @@ class Recipe:
         Raises:
             RecipeError: the file is missing, is not TOML, lacks a key or has an unknown one.
         """
-        return toml_files.load(cls, path)
+        return toml_files.load(cls, path, {"world": completed})

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from types import UnionType
+from types import MappingProxyType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from xsd_edge.errors import RecipeError
@@ -58,8 +58,14 @@ def read(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path} is not valid TOML: {error}") from error
 
 
-def load(kind: type[T], path: Path) -> T:
+def load(
+    kind: type[T],
+    path: Path,
+    completing: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = MappingProxyType({}),
+) -> T:
     """Read a file into a dataclass; a field `folder: Path` is where the file lies, not a key.
+
+    `completing` writes out the named tables before they are checked.
 
     Raises:
         RecipeError: as `read` and `fill`.
@@ -68,6 +74,12 @@ def load(kind: type[T], path: Path) -> T:
     table = read(path)
     if "folder" in table:
         raise RecipeError(f"{path}: unknown key folder")
+    for name, complete in completing.items():
+        if isinstance(table.get(name), dict):
+            try:
+                table[name] = complete(table[name])
+            except ValueError as error:
+                raise RecipeError(f"{path}: {name}: {error}") from error
     placed = {"folder": path.parent} if "folder" in get_type_hints(kind) else {}
     return fill(kind, {**table, **placed}, path)
 
@@ -100,7 +112,7 @@ def _convert(value: Any, hint: Any, path: Path, where: str) -> Any:
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (UnionType, Union):  # X | None: a key that is left out means None
         return _convert(value, inner[0], path, where)
-    if origin is tuple and isinstance(value, list):
+    if origin is tuple and isinstance(value, (list, tuple)):
         kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else list(inner)
         if len(kinds) == len(value):
             pairs = enumerate(zip(value, kinds, strict=True))

@@ -19,8 +19,8 @@ from xsd_edge.training.clips import (
     encode_exchange,
     motion_labels,
 )
-from xsd_edge.world import scenes
-from xsd_edge.world.scenes import Scene, Thing
+from xsd_edge.world.scenes import Scene
+from xsd_edge.world.things import DIRECTIONS, SPEEDS, Thing
 
 pytestmark = pytest.mark.host
 
@@ -88,8 +88,8 @@ def test_motion_is_named_where_the_thing_is_once_it_has_moved() -> None:
     labels = found.reshape(spec.frames, spec.tokens_per_frame, 2)
     assert (labels[:SEEN_FRAMES] == IGNORED).all()
     right, quickly = (
-        list(scenes.DIRECTIONS).index("to the right"),
-        list(scenes.SPEEDS).index("quickly"),
+        list(DIRECTIONS).index("to the right"),
+        list(SPEEDS).index("quickly"),
     )
     for frame in range(SEEN_FRAMES, spec.frames):
         x = 8 + 34 * (frame + 1) / 8

@@ -12,7 +12,8 @@ pytestmark = pytest.mark.host
 
 def test_events_show_motion_and_nothing_that_stands_still() -> None:
     from xsd_edge.world import scenes
-    from xsd_edge.world.scenes import Scene, Thing
+    from xsd_edge.world.scenes import Scene
+    from xsd_edge.world.things import Thing
 
     still = Thing("circle", "red", "large", 16, 16)
     moving = Thing("cross", "blue", "large", 20, 48, "to the right", "quickly")
@@ -30,7 +31,8 @@ def test_colour_hardly_shows_in_events() -> None:
     """Red and blue of the same brightness step give the same picture of events, up to contrast."""
     from xsd_edge.recipe import Recipe
     from xsd_edge.training.distill import event_counts
-    from xsd_edge.world.scenes import Scene, Thing
+    from xsd_edge.world.scenes import Scene
+    from xsd_edge.world.things import Thing
 
     recipe = Recipe.load(Path("export/demo.toml"))
     counts = [

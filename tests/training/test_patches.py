@@ -10,6 +10,8 @@ from xsd_edge.recipe import Recipe
 from xsd_edge.training.patches import normalized, patch_batches
 from xsd_edge.world import scenes
 from xsd_edge.world.scenes import Scene
+from xsd_edge.world.spec import SHAPES
+from xsd_edge.world.things import COLOURS, SIZES, Thing, square_of
 
 pytestmark = pytest.mark.host
 
@@ -27,19 +29,19 @@ def test_each_centre_lies_in_its_patch() -> None:
             at = int(y // 16) * 4 + int(x // 16)
             assert batch.present[row, at]
             names = (
-                scenes.SHAPES[int(batch.shape[row, at])],
-                list(scenes.COLOURS)[int(batch.colour[row, at])],
-                list(scenes.SIZES)[int(batch.size[row, at])],
+                SHAPES[int(batch.shape[row, at])],
+                list(COLOURS)[int(batch.colour[row, at])],
+                list(SIZES)[int(batch.size[row, at])],
             )
             others = [t for t in things if t is not thing and _patch(t, phase) == at]
             assert names == (thing.shape, thing.colour, thing.size) or others
             if not others:
                 offset = (x / 16 % 1, y / 16 % 1)
                 assert batch.offset[row, at].tolist() == pytest.approx(offset, abs=1e-5)
-                assert batch.square[row, at].tolist() == list(thing.square(phase))
+                assert batch.square[row, at].tolist() == list(square_of(x, y))
 
 
-def _patch(thing: scenes.Thing, phase: float) -> int:
+def _patch(thing: Thing, phase: float) -> int:
     x, y = thing.centre(phase)
     return int(y // 16) * 4 + int(x // 16)
 
@@ -49,7 +51,7 @@ def test_held_out_scenes_are_never_drawn() -> None:
     wrapped = next(patch_batches(RECIPE, 1, first_seed=scenes.HELD_OUT + 5))
     truth = Scene.from_seed(5)
     assert int(wrapped.present.sum()) <= len(truth.things)
-    shapes = {scenes.SHAPES[int(s)] for s in wrapped.shape[wrapped.present]}
+    shapes = {SHAPES[int(s)] for s in wrapped.shape[wrapped.present]}
     assert shapes <= {t.shape for t in truth.things}
 
 

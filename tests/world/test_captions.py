@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from xsd_edge.world.captions import AttributeScore, Said, parse
-from xsd_edge.world.scenes import Scene, Thing
+from xsd_edge.world.scenes import Scene
+from xsd_edge.world.things import Thing
 
 CROSS = Thing("cross", "blue", "large", 40, 40, "upwards", "slowly")
 CIRCLE = Thing("circle", "red", "small", 20, 20)
@@ -15,8 +16,7 @@ BOTH = Scene(0, (CROSS, CIRCLE), 30.0, (0.0, 0.0))
 def test_every_caption_reads_back_as_its_scene() -> None:
     for seed in range(500):
         scene = Scene.from_seed(seed)
-        truth = tuple(Said(t.shape, t.colour, t.size, t.direction, t.speed) for t in scene.things)
-        assert parse(scene.caption()) == truth
+        assert parse(scene.caption()) == tuple(map(Said.of, scene.told))
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,11 @@ def test_every_caption_reads_back_as_its_scene() -> None:
         "A small red circle stays still, and a large blue cross stays still.",
         "A small red circle stays still while a large blue cross stays still, and a small red "
         "cross stays still.",
+        "A small red circle stays still then stops.",
+        "A small red circle stays still then slowly upwards.",
+        "A small red circle moves slowly upwards then stays still.",
+        "A small red circle moves slowly upwards then slowly upwards.",
+        "A small red circle moves slowly upwards then moves quickly upwards.",
         "Nothing.",
     ],
 )

@@ -6,8 +6,9 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
-from xsd_edge.world.scenes import HELD_OUT, SIDE, SIZES, Thing, apart
+from xsd_edge.world.scenes import HELD_OUT
 from xsd_edge.world.streams import StreamClip, stream
+from xsd_edge.world.things import SIDE, SIZES, Thing, apart
 
 STREAMS = [list(stream(seed, 10)) for seed in range(40)]
 

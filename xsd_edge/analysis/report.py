@@ -18,6 +18,7 @@ from xsd_edge.runtime.session import Session
 from xsd_edge.runtime.verifier import RejectionVerifier
 from xsd_edge.training.examination import Manner, exchanges, show, speak
 from xsd_edge.world.scenes import Scene
+from xsd_edge.world.spec import World
 
 LEAST = 8  # clips; the unbiased estimators divide by n - 3, InfoNCE by quarters of n
 
@@ -80,7 +81,8 @@ def analyze(bundle: Bundle, seeds: Sequence[int], gamma: int, report: Report) ->
     if len(seeds) < LEAST:
         raise TrainingError(f"{len(seeds)} scenes are too few to compare; give at least {LEAST}")
     distances.pot()  # if it is missing, better now than after the work
-    drawn = [Scene.from_seed(seed) for seed in seeds]
+    world = World.of(bundle)
+    drawn = [Scene.from_seed(seed, world) for seed in seeds]
     watched = (_counted(scene, i, len(drawn), report) for i, scene in enumerate(drawn, 1))
     features = collect(bundle, watched)
     before, after = gap(features.raw, features.video), gap(features.aligned, features.video)

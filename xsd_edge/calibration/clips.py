@@ -18,6 +18,7 @@ from xsd_edge.events.representation import count_bins, event_image
 from xsd_edge.events.source import open_source
 from xsd_edge.recipe import Recipe
 from xsd_edge.world import scenes
+from xsd_edge.world.spec import PLAIN, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class CalibrationSet:
     def clips(self, recipe: Recipe, report: Callable[[str], None]) -> Iterator[Clip]:
         """All clips in order; a recording that is not there is reported and left out."""
         for seed in range(self.first_seed, self.first_seed + self.scenes):
-            yield scene_clip(seed)
+            yield scene_clip(seed, recipe.world)
         for recording in self.recordings:
             path = self.folder / recording.path
             if path.is_file():
@@ -124,9 +125,9 @@ def digest(clips: Iterable[Clip]) -> str:
     return found.hexdigest()
 
 
-def scene_clip(seed: int) -> Clip:
-    """A scene of the paired world with one of its questions, picked by the seed."""
-    scene = scenes.Scene.from_seed(seed)
+def scene_clip(seed: int, world: World = PLAIN) -> Clip:
+    """A scene of a paired world with one of its questions, picked by the seed."""
+    scene = scenes.Scene.from_seed(seed, world)
     asked = scene.exchanges()
     _, question, answer = asked[seed % len(asked)]
     square = Geometry(scenes.SIDE, scenes.SIDE)

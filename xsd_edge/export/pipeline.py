@@ -83,7 +83,7 @@ def export_bundle(
         hashes = pair_hashes(recipe, cache)
         networks = networks_of(pair)
         export = _Export(writer, pair, board, report, progress, steps=len(networks) + 1)
-        checked = [scene_clip(seed) for seed in PARITY_SEEDS]
+        checked = [scene_clip(seed, recipe.world) for seed in PARITY_SEEDS]
         export.target(tokenizer_json, checked)
         ranges = ranges_for(pair, networks, clips, model_digest(hashes), report, progress)
         feeds = batches(pair, checked)
@@ -176,7 +176,7 @@ class _Export:
         writer.path("parity.json").write_text(text, encoding="utf-8")
         np.save(writer.path("embedding.npy"), embedding_table(self._pair.target))
         np.save(writer.path("draft_vocabulary.npy"), self._pair.vocabulary)
-        scene_clip(DEMO_SEED).save(writer.path("demo_clip.npz"))
+        scene_clip(DEMO_SEED, self._pair.recipe.world).save(writer.path("demo_clip.npz"))
         files = {
             "tokenizer": "tokenizer.json",
             "embedding": "embedding.npy",
@@ -195,6 +195,7 @@ class _Export:
             clip=clip_info(recipe),
             drafter=drafter_info(self._pair),
             provenance=provenance,
+            world=recipe.world.table(),
         )
 
     def _report_part(self, name: str, made: SmallPart) -> None:

@@ -6,7 +6,7 @@ where nobody has written down what is seen, it is the target's visual tokens at 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,8 @@ from xsd_edge.training.losses import Mean, contrastive, relative_squared_error
 from xsd_edge.training.paired import Windows
 from xsd_edge.training.patches import normalized
 from xsd_edge.training.target import visual_tokens
-from xsd_edge.world import scenes
+from xsd_edge.world.scenes import Scene
+from xsd_edge.world.things import SIDE, Motion, Thing
 
 ALIGN_BATCH = 64
 TOLD = 6.0  # weight of a cell in which something happens; most cells are empty
@@ -54,32 +55,42 @@ class Meanings:
         """Root mean square of a word's elements: the aligned tokens' unit."""
         return float(torch.stack(list(self.words.values())).square().mean().sqrt())
 
-    def of(self, thing: scenes.Thing) -> Tensor:
-        names = (thing.shape, thing.size, thing.direction, thing.speed)
+    def of(self, thing: Thing, motion: Motion) -> Tensor:
+        names = (thing.shape, thing.size, *motion)
         return torch.stack([self.words[str(name)] for name in names]).sum(0)
 
 
 def scene_batches(
-    counts: NDArray[np.float16], seeds: range, meanings: Meanings, cells: int
+    counts: NDArray[np.float16], drawn: Sequence[Scene], meanings: Meanings, cells: int
 ) -> Iterator[AlignBatch]:
     """Endless batches; a moving thing's meaning stands in every cell that its centre crosses.
 
-    `counts` [clips, 2 * bins, side, side] of the scenes of `seeds`; `cells` a side.
+    `counts` [clips, 2 * bins, side, side] of the scenes `drawn`; `cells` a side.
     """
     rng = np.random.default_rng(5)
-    cell = scenes.SIDE / cells
+    trails = [_trail(scene, cells) for scene in drawn]
     while True:
-        picked = rng.integers(0, len(seeds), ALIGN_BATCH)
+        picked = rng.integers(0, len(drawn), ALIGN_BATCH)
         wanted = meanings.words["nothing"].expand(ALIGN_BATCH, cells * cells, -1).clone()
         weight = torch.ones(ALIGN_BATCH, cells * cells)
         for row, clip in enumerate(picked):
-            for thing in scenes.Scene.from_seed(seeds[int(clip)]).moving:
-                for phase in np.linspace(0, 1, 9):
-                    x, y = (int(v // cell) for v in thing.centre(float(phase)))
-                    wanted[row, y * cells + x] = meanings.of(thing)
-                    weight[row, y * cells + x] = TOLD
+            for cell, thing, motion in trails[int(clip)]:
+                wanted[row, cell] = meanings.of(thing, motion)
+                weight[row, cell] = TOLD
         found = torch.from_numpy(counts[picked]).float()
         yield AlignBatch(found, (wanted + meanings.places) / 4, weight)
+
+
+def _trail(scene: Scene, cells: int) -> list[tuple[int, Thing, Motion]]:
+    """The cells that things in motion cross in sight, in turn."""
+    found = []
+    for thing in scene.moving:
+        for phase in map(float, np.linspace(0, 1, 9)):
+            motion, _ = thing.motion_at(phase)
+            if motion.direction is not None and scene.shows(thing, phase):
+                x, y = (int(v * cells // SIDE) for v in scene.centre(thing, phase))
+                found.append((y * cells + x, thing, motion))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +17,13 @@ from xsd_edge.models.drafter import Drafter
 from xsd_edge.models.trained import CONTEXT, target_info, trained_target
 from xsd_edge.recipe import Recipe
 from xsd_edge.training import drafter as drafting
-from xsd_edge.training.alignment import Meanings, scene_batches, train_alignment
+from xsd_edge.training.alignment import AlignBatch, Meanings, scene_batches, train_alignment
 from xsd_edge.training.distill import Collector, Distilled, collect
 from xsd_edge.training.loop import ALONE, Phase, save_atomically
 from xsd_edge.training.target import word_embedding
 from xsd_edge.training.workers import Workers
-from xsd_edge.world import scenes
+from xsd_edge.world.scenes import Scene
+from xsd_edge.world.things import DIRECTIONS, SIZES, SPEEDS
 
 Report = Callable[[str, int, int, dict[str, float]], None]
 SEED = 2  # of torch's generator
@@ -87,9 +88,7 @@ class Bench:
         return cells_of(self.run.recipe)
 
     def align(self, loss: str = "mse") -> None:
-        batches = scene_batches(
-            self.data.counts, seeds_of(self.run.recipe), self.meanings, self.cells
-        )
+        batches = self._clips()
         scale, phase = self.meanings.scale, self.run.phase("align", *self._seeing())
         train_alignment(self.drafter, batches, scale, self.run.recipe, phase, loss)
 
@@ -103,11 +102,10 @@ class Bench:
 
     def joint(self, weights: drafting.JointWeights) -> None:
         recipe = self.run.recipe
-        clips = scene_batches(self.data.counts, seeds_of(recipe), self.meanings, self.cells)
         drafting.train_jointly(
             self.drafter,
             self.examples,
-            clips,
+            self._clips(),
             self.meanings.scale,
             self.table,
             recipe,
@@ -130,6 +128,11 @@ class Bench:
         tensors = in_half(self.drafter)
         tensors["draft_vocabulary"] = self.vocabulary
         return self.run.write(tensors, self.run.recipe.drafter.trained)
+
+    def _clips(self) -> Iterator[AlignBatch]:
+        seeds, world = seeds_of(self.run.recipe), self.run.recipe.world
+        drawn = [Scene.from_seed(seed, world) for seed in seeds]
+        return scene_batches(self.data.counts, drawn, self.meanings, self.cells)
 
     def _seeing(self) -> tuple[nn.Module, ...]:
         return self.drafter.encoder, self.drafter.alignment
@@ -207,7 +210,7 @@ def meanings(
 ) -> Meanings:
     """Embeddings of the words for shapes, sizes, directions, speeds and event cells."""
     cells = cells_of(recipe)
-    kinds = (*scenes.SHAPES, *scenes.SIZES, *scenes.DIRECTIONS, *scenes.SPEEDS, "nothing")
+    kinds = (*recipe.world.shapes, *SIZES, *DIRECTIONS, *SPEEDS, "nothing")
 
     def word(text: str) -> Tensor:
         return word_embedding(model, words, text)

@@ -15,6 +15,7 @@ from torch import Tensor
 from xsd_edge.recipe import Recipe
 from xsd_edge.training.patches import normalized
 from xsd_edge.world import scenes
+from xsd_edge.world.things import DIRECTIONS, SPEEDS
 
 SEEN_FRAMES = 3  # a slow thing takes so many frames to leave its map square
 IGNORED = -100
@@ -80,7 +81,7 @@ def clip_batches(
     while True:
         seeds = range(seed, seed + size)
         seed += size
-        drawn = [scenes.Scene.from_seed(s % scenes.HELD_OUT) for s in seeds]
+        drawn = [scenes.Scene.from_seed(s % scenes.HELD_OUT, recipe.world) for s in seeds]
         rows = [
             branches(scene, recipe, words, end, np.random.default_rng((s, 3)))
             for scene, s in zip(drawn, seeds, strict=True)
@@ -105,11 +106,15 @@ def motion_labels(scene: scenes.Scene, recipe: Recipe) -> NDArray[np.int64]:
     spec = recipe.target
     grid = spec.image_size // spec.patch_size
     labels = np.full((spec.frames, spec.tokens_per_frame, 2), IGNORED, np.int64)
-    directions, speeds = [*scenes.DIRECTIONS, None], [*scenes.SPEEDS, None]
-    for frame, phase in enumerate(scenes.frame_phases()):
-        for thing in scene.things if frame >= SEEN_FRAMES else ():
-            x, y = (int(v // spec.patch_size) for v in thing.centre(float(phase)))
-            what = (directions.index(thing.direction), speeds.index(thing.speed))
+    directions, speeds = [*DIRECTIONS, None], [*SPEEDS, None]
+    nearest_last = sorted(scene.told, key=lambda t: -t.depth)
+    for frame, phase in enumerate(map(float, scenes.frame_phases())):
+        for thing in nearest_last if frame >= SEEN_FRAMES else ():
+            motion, since = thing.motion_at(phase)
+            if phase - since < SEEN_FRAMES / spec.frames or not scene.shows(thing, phase):
+                continue
+            x, y = (int(v // spec.patch_size) for v in scene.centre(thing, phase))
+            what = (directions.index(motion.direction), speeds.index(motion.speed))
             labels[frame, 1 + y * grid + x] = what  # behind the frame's CLS
     return labels.reshape(-1, 2)
 

@@ -246,7 +246,7 @@ def collect(
     counts = np.zeros(shape, np.float16)
     examples: list[Example] = []
     for clip, seed in enumerate(seeds):
-        scene = scenes.Scene.from_seed(seed)
+        scene = scenes.Scene.from_seed(seed, recipe.world)
         counts[clip] = event_counts(scene.events(), recipe)
         examples += collector.examples(scene, clip, questions)
         report(clip + 1)

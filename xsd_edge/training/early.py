@@ -121,7 +121,7 @@ def gather(
     for number, seed in enumerate(seeds):
         kinds = ("describe", KINDS[seed % len(KINDS)])
         previous: list[tuple[int, ...]] = [(), ()]
-        for clip in stream(seed, clips):
+        for clip in stream(seed, clips, recipe.world):
             by_kind = {exchange.kind: exchange for exchange in clip.scene.exchanges()}
             asked = [by_kind[kind] for kind in kinds]
             said = answers(clip, asked)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from xsd_edge.recipe import Recipe
 from xsd_edge.world import scenes
+from xsd_edge.world.things import COLOURS, SIZES, SQUARE, square_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class PatchBatch:
 
     pixels: Tensor  # [B, 3, 64, 64]
     present: Tensor  # [B, P] bool: a centre lies in this patch
-    shape: Tensor  # [B, P] index into SHAPES, 0 where nothing is
+    shape: Tensor  # [B, P] index into the world's shapes, 0 where nothing is
     colour: Tensor  # [B, P]
     size: Tensor  # [B, P]
     offset: Tensor  # [B, P, 2] of the centre in its patch, 0..1
@@ -38,32 +39,34 @@ def patch_batches(recipe: Recipe, size: int, first_seed: int) -> Iterator[PatchB
     """Endless batches of single frames from training scenes, with every patch labelled."""
     patch, seed = recipe.target.patch_size, first_seed
     grid = recipe.target.image_size // patch
-    colours, sizes = list(scenes.COLOURS), list(scenes.SIZES)
+    shapes, colours, sizes = recipe.world.shapes, list(COLOURS), list(SIZES)
     while True:
         images = np.empty((size, scenes.SIDE, scenes.SIDE, 3), np.uint8)
         labels = np.zeros((4, size, grid * grid), np.int64)  # present, shape, colour, size
         offsets = np.zeros((size, grid * grid, 2), np.float32)
         corners = np.stack(np.divmod(np.arange(grid * grid), grid), -1) * patch
-        squares = np.repeat((corners // scenes.SQUARE).astype(np.int64)[None], size, 0)
+        squares = np.repeat((corners // SQUARE).astype(np.int64)[None], size, 0)
         for row in range(size):
-            scene = scenes.Scene.from_seed(seed % scenes.HELD_OUT)
+            scene = scenes.Scene.from_seed(seed % scenes.HELD_OUT, recipe.world)
             rng = np.random.default_rng((seed, 2))
             seed += 1
             phase = float(rng.random())
             clean = scene.render(np.array([phase]))[0]
             images[row] = np.clip(np.rint(clean + rng.normal(0, 4, clean.shape)), 0, 255)
-            for thing in scene.things:
-                centre = np.array(thing.centre(phase)) / patch
+            for thing in sorted(scene.told, key=lambda t: -t.depth):  # the nearest one wins
+                if not scene.shows(thing, phase):
+                    continue
+                centre = np.array(scene.centre(thing, phase)) / patch
                 column, line = np.clip(centre.astype(int), 0, grid - 1)
                 at = line * grid + column
                 labels[:, row, at] = (
                     1,
-                    scenes.SHAPES.index(thing.shape),
+                    shapes.index(thing.shape),
                     colours.index(thing.colour),
                     sizes.index(thing.size),
                 )
                 offsets[row, at] = centre - (column, line)
-                squares[row, at] = thing.square(phase)
+                squares[row, at] = square_of(*scene.centre(thing, phase))
         present, shape, colour, big = torch.from_numpy(labels)
         where = (torch.from_numpy(offsets), torch.from_numpy(squares))
         pixels = normalized(images, recipe)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from xsd_edge.training.examination import Manner, Spoken, answer, exchanges, sho
 from xsd_edge.training.scores import auroc, calibration_error
 from xsd_edge.world.captions import AttributeScore
 from xsd_edge.world.scenes import QuestionAnswer, Scene
+from xsd_edge.world.spec import World
 
 CAPTION = "describe"
 
@@ -161,7 +162,8 @@ def evaluate(
     found = Quality(gamma)
     found.c = measure_costs(session.decoder, session.draft_head, gamma).c
     greedy, sampled = Manner(gamma), Manner(gamma, temperature=1.0)
-    for done, scene in enumerate(_drawn(seeds), 1):
+    world = World.of(bundle)
+    for done, scene in enumerate((Scene.from_seed(seed, world) for seed in seeds), 1):
         memory = show(session, scene)
         for number, asked in enumerate(exchanges(scene)):
             start = session.ask(asked.question).kept()  # answered twice
@@ -176,7 +178,3 @@ def evaluate(
         right = float(np.mean(found.right[CAPTION]))
         report("evaluate", done, len(seeds), {"exact_caption": right})
     return found
-
-
-def _drawn(seeds: Iterable[int]) -> Iterable[Scene]:
-    return map(Scene.from_seed, seeds)

@@ -15,6 +15,7 @@ from xsd_edge.runtime.session import Session
 from xsd_edge.training.examination import Manner, watch
 from xsd_edge.training.examination import answer as speak
 from xsd_edge.world.scenes import DESCRIBE
+from xsd_edge.world.spec import World
 from xsd_edge.world.streams import foreseen, stream
 
 PLAIN = Manner(exact=True)
@@ -41,7 +42,11 @@ def evaluate_streams(bundle: Bundle, seeds: Sequence[int], report: Report) -> di
     """
     count = len(seeds)
     found = stream_quality(
-        Session(bundle), seeds, CLIPS, lambda done: report("streams", done, count, {})
+        Session(bundle),
+        seeds,
+        CLIPS,
+        lambda done: report("streams", done, count, {}),
+        World.of(bundle),
     )
     return {
         "early_prefix": round(found.early_prefix, 4),
@@ -52,7 +57,11 @@ def evaluate_streams(bundle: Bundle, seeds: Sequence[int], report: Report) -> di
 
 
 def stream_quality(
-    session: Session, seeds: Sequence[int], clips: int, report: Callable[[int], None]
+    session: Session,
+    seeds: Sequence[int],
+    clips: int,
+    report: Callable[[int], None],
+    world: World,
 ) -> StreamQuality:
     """Ask for each clip's caption; the draft is made without the last frame's slice."""
     drafted: list[list[float]] = []
@@ -61,7 +70,7 @@ def stream_quality(
         previous: tuple[int, ...] = ()
         drafted.append([])
         repeated.append([])
-        for clip in stream(seed, clips):
+        for clip in stream(seed, clips, world):
             memory = watch(session, clip.scene.frames(), foreseen(clip.events()))
             question = session.question_tokens(DESCRIBE)
             draft = session.early.propose(question, previous, memory).tokens

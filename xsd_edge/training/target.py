@@ -25,7 +25,7 @@ from xsd_edge.recipe import Recipe
 from xsd_edge.training.clips import IGNORED, ClipBatch, branch_mask, clip_batches
 from xsd_edge.training.loop import Phase
 from xsd_edge.training.patches import PatchBatch, patch_batches
-from xsd_edge.world import scenes
+from xsd_edge.world.things import COLOURS, COLUMNS, DIRECTIONS, ROWS, SIZES, SPEEDS
 
 # Where in the language model the motion probe reads: half way, so that the upper half can pass it
 # on.
@@ -51,8 +51,9 @@ def patch_features(model: VideoLlavaForConditionalGeneration, pixels: Tensor) ->
 
 def train_tower(model: VideoLlavaForConditionalGeneration, recipe: Recipe, phase: Phase) -> None:
     spec = recipe.target_training
-    outputs = 1 + len(scenes.SHAPES) + len(scenes.COLOURS) + len(scenes.SIZES) + 2
-    probe = nn.Linear(recipe.target.vision_hidden, outputs)
+    # presence, shape, colour, size, place
+    outputs = [1, len(recipe.world.shapes), len(COLOURS), len(SIZES), 2]
+    probe = nn.Linear(recipe.target.vision_hidden, sum(outputs))
     parameters = trainable(model, when=lambda name: "video_tower" in name)
     batches = patch_batches(recipe, spec.tower_batch, first_seed=0)
 
@@ -60,7 +61,7 @@ def train_tower(model: VideoLlavaForConditionalGeneration, recipe: Recipe, phase
         with torch.autocast("cpu", torch.bfloat16):
             features = patch_features(model, batch.pixels)[:, 1:]
         logits = probe(features.float())
-        parts = logits.split([1, len(scenes.SHAPES), len(scenes.COLOURS), len(scenes.SIZES), 2], -1)
+        parts = logits.split(outputs, -1)
         at = batch.present
         loss = 4 * F.binary_cross_entropy_with_logits(parts[0][..., 0], at.float())
         for part, truth in zip(parts[1:4], (batch.shape, batch.colour, batch.size), strict=True):
@@ -90,9 +91,9 @@ def train_projector(
     def table(names: tuple[str, ...]) -> Tensor:
         return torch.stack([word_embedding(model, words, n) for n in names])
 
-    shapes, colours = table(scenes.SHAPES), table(tuple(scenes.COLOURS))
-    sizes = table(tuple(scenes.SIZES))
-    rows, columns = table(scenes.ROWS), table(scenes.COLUMNS)
+    shapes, colours = table(recipe.world.shapes), table(tuple(COLOURS))
+    sizes = table(tuple(SIZES))
+    rows, columns = table(ROWS), table(COLUMNS)
     nothing = word_embedding(model, words, "nothing")
     batches = patch_batches(recipe, spec.projector_batch, first_seed=200_000)
 
@@ -152,7 +153,7 @@ class MotionProbe(nn.Module):
 
     def __init__(self, recipe: Recipe, width: int) -> None:
         super().__init__()
-        self.sizes = (len(scenes.DIRECTIONS) + 1, len(scenes.SPEEDS) + 1, recipe.target.frames)
+        self.sizes = (len(DIRECTIONS) + 1, len(SPEEDS) + 1, recipe.target.frames)
         self.read = nn.Linear(width, sum(self.sizes))
         self._tokens = recipe.target.tokens_per_frame
 

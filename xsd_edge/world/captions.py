@@ -6,30 +6,71 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from xsd_edge.world import scenes
-from xsd_edge.world.scenes import Scene
+from xsd_edge.world.scenes import DESCRIBE, NUMBERS, Scene
+from xsd_edge.world.spec import SHAPES, World
+from xsd_edge.world.things import (
+    COLOURS,
+    COLUMNS,
+    DIRECTIONS,
+    ROWS,
+    SIZES,
+    SPEEDS,
+    Motion,
+    Thing,
+    said_motion,
+)
 
 ATTRIBUTES = ("shape", "colour", "size", "direction", "speed", "still")
+_FIXED = (
+    f"{DESCRIBE} a and while moves stays still then stops nothing it hidden what is moving how "
+    "many objects are there which way does the move colour where at first last"
+)
+
+
+def vocabulary(world: World) -> frozenset[str]:
+    """Every word that captions, questions and answers of a world may use, in lower case."""
+    named = (*world.shapes, *COLOURS, *SIZES, *DIRECTIONS, *SPEEDS, *NUMBERS, *ROWS, *COLUMNS)
+    return frozenset(words(" ".join((*named, _FIXED))))
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, in lower case."""
+    return re.findall("[a-z]+", text.lower())
 
 
 class Said(NamedTuple):
-    """One thing of a caption; `direction` and `speed` are None where it stays still."""
+    """One thing of a caption, with one motion, or two where it turns."""
 
     shape: str
     colour: str
     size: str
-    direction: str | None
-    speed: str | None
+    motions: tuple[Motion, ...]
+
+    @classmethod
+    def of(cls, thing: Thing) -> Said:
+        return cls(thing.shape, thing.colour, thing.size, thing.motions)
+
+    @property
+    def moves(self) -> tuple[bool, ...]:
+        return tuple(motion.direction is not None for motion in self.motions)
+
+    @property
+    def directions(self) -> tuple[str | None, ...]:
+        return tuple(motion.direction for motion in self.motions)
+
+    @property
+    def speeds(self) -> tuple[str | None, ...]:
+        return tuple(motion.speed for motion in self.motions)
 
 
-def _one_of(words: tuple[str, ...]) -> str:
-    return "(" + "|".join(map(re.escape, words)) + ")"
+def _one_of(names: tuple[str, ...]) -> str:
+    return "(" + "|".join(map(re.escape, names)) + ")"
 
 
+_WAY = f"{_one_of(tuple(SPEEDS))} {_one_of(tuple(DIRECTIONS))}"
 _THING = re.compile(
-    f"a {_one_of(tuple(scenes.SIZES))} {_one_of(tuple(scenes.COLOURS))}"
-    f" {_one_of(scenes.SHAPES)} (?:stays still|moves {_one_of(tuple(scenes.SPEEDS))}"
-    f" {_one_of(tuple(scenes.DIRECTIONS))})"
+    f"a {_one_of(tuple(SIZES))} {_one_of(tuple(COLOURS))} {_one_of(SHAPES)} "
+    f"((?:stays still|moves {_WAY})(?:( then )(?:stops|(?:moves )?{_WAY}))?)"
 )
 _JOINTS = re.compile(r", and | while |, ")
 
@@ -38,6 +79,9 @@ def parse(caption: str) -> tuple[Said, ...] | None:
     """The things that a caption names, in its order; None where it is no sentence of a scene.
 
     sentence := thing "." | thing " while " thing "." | thing {", " thing} ", and " thing "."
+    thing := "a " size " " colour " " shape " " motion
+    motion := "stays still" [" then moves " way] | "moves " way [" then " (way | "stops")]
+    way := speed " " direction, and not the same way twice
     """
     if not caption.startswith("A ") or not caption.endswith("."):
         return None
@@ -51,8 +95,14 @@ def parse(caption: str) -> tuple[Said, ...] | None:
     for match in matches:
         if match is None:
             return None
-        size, colour, shape, speed, direction = match.groups()
-        things.append(Said(shape, colour, size, direction, speed))
+        size, colour, shape, said, speed, direction, turns, then_speed, then_direction = (
+            match.groups()
+        )
+        first, then = Motion(direction, speed), Motion(then_direction, then_speed)
+        motions = (first, then) if turns else (first,)
+        if said != said_motion(motions) or first in motions[1:]:
+            return None
+        things.append(Said(shape, colour, size, motions))
     return tuple(things)
 
 
@@ -70,17 +120,15 @@ class AttributeScore:
 
     def add(self, scene: Scene, caption: str) -> None:
         said = parse(caption) or ()
-        truth = tuple(Said(t.shape, t.colour, t.size, t.direction, t.speed) for t in scene.things)
+        truth = tuple(map(Said.of, scene.told))
         for true, told in _paired(truth, said):
             self._judge("shape", told is not None and told.shape == true.shape)
             self._judge("colour", told is not None and told.colour == true.colour)
             self._judge("size", told is not None and told.size == true.size)
-            moves = true.direction is not None
-            agrees = told is not None and (told.direction is not None) == moves
-            self._judge("still", agrees)
-            if moves:
-                self._judge("direction", told is not None and told.direction == true.direction)
-                self._judge("speed", told is not None and told.speed == true.speed)
+            self._judge("still", told is not None and told.moves == true.moves)
+            if any(true.moves):
+                self._judge("direction", told is not None and told.directions == true.directions)
+                self._judge("speed", told is not None and told.speeds == true.speeds)
         for _ in range(len(said) - len(truth)):
             self._judge("shape", False)
 

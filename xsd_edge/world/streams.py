@@ -1,9 +1,10 @@
 """Streams of clips whose scenes evolve: things persist; motions start, stop and turn; things come
 and go.
 
-Part of the paired world: drawn from a seed alone, streams from `HELD_OUT` on are never trained on.
-Within a clip motions are constant, so each clip is a scene as the target knows them; what changes,
-changes at the border between two clips, where the event camera sees a thing appear or vanish.
+Part of the paired world: drawn from a seed and a `World`, streams from `HELD_OUT` on are never
+trained on. In the plain world motions are constant within a clip: what changes, changes at the
+border between two clips, where the event camera sees a thing appear or vanish. What surrounds the
+things goes on: ground, fence and light; the camera sets out anew from where it is.
 """
 
 from __future__ import annotations
@@ -14,22 +15,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from xsd_edge.events.packet import EventPacket
-from xsd_edge.events.simulator import PRESETS, simulate
-from xsd_edge.world.scenes import (
-    CLIP_US,
-    DIRECTIONS,
-    FRAMES,
-    HELD_OUT,
-    SHAPES,
-    SIDE,
-    SIZES,
-    SPEEDS,
-    SUBFRAMES,
-    Scene,
-    Thing,
-    apart,
-    draw_thing,
-)
+from xsd_edge.world.scenes import CLIP_US, FRAMES, HELD_OUT, Scene, frame_phases, in_order
+from xsd_edge.world.spec import PLAIN, World
+from xsd_edge.world.surroundings import STEADY, Surroundings
+from xsd_edge.world.things import Motion, Thing, draw_motion, draw_thing, turned
+from xsd_edge.world.visibility import depth_behind, fits
 
 LEAVES = 0.12  # chances per thing and clip
 GOES_ON = 0.45
@@ -47,22 +37,18 @@ class StreamClip:
 
     def events(self) -> EventPacket:
         """What an event camera sees in this clip, the border to the last one included."""
-        phases = np.linspace(0, 1, SUBFRAMES)
-        frames = self.scene.render(phases)
-        if self.before is not None:
-            frames[0] = self.before.render(np.ones(1))[0]
-        times = np.rint(phases * CLIP_US).astype(np.int64)
-        return simulate(frames, times, PRESETS["default"], self.scene.seed)
+        return self.scene.events(self.before)
 
 
-def stream(seed: int, clips: int) -> Iterator[StreamClip]:
+def stream(seed: int, clips: int, world: World = PLAIN) -> Iterator[StreamClip]:
     """The first `clips` clips of a stream."""
     rng = np.random.default_rng((seed, 7))
     first = HELD_OUT if seed >= HELD_OUT else 0
-    before, scene = None, replace(Scene.from_seed(seed), seed=first + int(rng.integers(HELD_OUT)))
+    drawn = Scene.from_seed(seed, world)
+    before, scene = None, replace(drawn, seed=first + int(rng.integers(HELD_OUT)))
     for _ in range(clips):
         yield StreamClip(scene, before)
-        following = evolved(scene, rng)
+        following = evolved(scene, rng, world)
         before, scene = scene, replace(following, seed=first + int(rng.integers(HELD_OUT)))
 
 
@@ -71,28 +57,47 @@ def foreseen(events: EventPacket) -> EventPacket:
     return events.between(0, CLIP_US * (FRAMES - 1) // FRAMES)
 
 
-def evolved(scene: Scene, rng: np.random.Generator) -> Scene:
+def evolved(scene: Scene, rng: np.random.Generator, world: World = PLAIN) -> Scene:
     """The next clip's scene: everything begins where it was, not everything goes on."""
+    around = scene.around.later(world, rng)
     staying = [t for t in scene.things if len(scene.things) == 1 or rng.random() >= LEAVES]
     things: list[Thing] = []
     for thing in staying or scene.things[:1]:
-        x, y = thing.centre(1.0)
-        moved = _next_motion(replace(thing, x=x, y=y), things, rng)
+        begun = thing.carried_on(*scene.centre(thing, 1.0))
+        moved = _next_motion(begun, things, around, world, rng)
         if moved is not None:
             things.append(moved)
-    absent = [s for s in SHAPES if s not in {t.shape for t in things}]
     if len(things) < 3 and rng.random() < COMES:
-        shape = absent[int(rng.integers(len(absent)))]
-        for _ in range(TRIES):
-            thing = draw_thing(rng, shape)
-            if all(apart(thing, other) for other in things):
-                things.append(thing)
-                break
-    things.sort(key=lambda t: (t.direction is None, SHAPES.index(t.shape)))
-    return replace(scene, things=tuple(things))
+        things += _newcomer(things, around, world, rng)
+    following = replace(scene, things=in_order(things), around=around)
+    while not following.told:  # all in sight are behind bars, or gone: the camera waits
+        around = replace(around, camera=STEADY)
+        things = things[:2] + _newcomer(things[:2], around, world, rng)
+        following = replace(scene, things=in_order(things), around=around)
+    return following
 
 
-def _next_motion(thing: Thing, others: list[Thing], rng: np.random.Generator) -> Thing | None:
+def _newcomer(
+    things: list[Thing], around: Surroundings, world: World, rng: np.random.Generator
+) -> list[Thing]:
+    """A thing of a shape that is not there yet; none where no place is found for it."""
+    absent = [s for s in world.shapes if s not in {t.shape for t in things}]
+    shape = absent[int(rng.integers(len(absent)))]
+    for _ in range(TRIES):
+        thing = turned(draw_thing(rng, shape), world.turns, rng)
+        thing = replace(thing, depth=depth_behind(things, around))
+        if fits(thing, things, around, frame_phases()):
+            return [thing]
+    return []
+
+
+def _next_motion(
+    thing: Thing,
+    others: list[Thing],
+    around: Surroundings,
+    world: World,
+    rng: np.random.Generator,
+) -> Thing | None:
     """The thing with a motion that keeps it in sight and clear of the others; None where even
     standing still is in somebody's way.
     """
@@ -101,18 +106,15 @@ def _next_motion(thing: Thing, others: list[Thing], rng: np.random.Generator) ->
         if fate < GOES_ON and attempt == 0:
             moved = thing
         elif fate < GOES_ON + STOPS:
-            moved = replace(thing, direction=None, speed=None)
+            moved = _moving(thing, Motion())
         else:
-            direction, speed = str(rng.choice(list(DIRECTIONS))), str(rng.choice(list(SPEEDS)))
-            moved = replace(thing, direction=direction, speed=speed)
-        if _in_sight(moved) and all(apart(moved, other) for other in others):
+            moved = _moving(thing, draw_motion(rng))
+        moved = turned(moved, world.turns, rng)
+        if fits(moved, others, around, frame_phases()):
             return moved
-    still = replace(thing, direction=None, speed=None)
-    return still if all(apart(still, other) for other in others) else None
+    still = _moving(thing, Motion())
+    return still if fits(still, others, around, frame_phases()) else None
 
 
-def _in_sight(thing: Thing) -> bool:
-    radius = SIZES[thing.size]
-    return all(
-        radius <= value <= SIDE - radius for phase in (0.0, 1.0) for value in thing.centre(phase)
-    )
+def _moving(thing: Thing, motion: Motion) -> Thing:
+    return replace(thing, direction=motion.direction, speed=motion.speed)
