@@ -30,7 +30,7 @@ TURNS = (
     Turn(Way("draft head", 2), Sampling(1.0, top_p=0.8)),
     Turn(Way(NOISY, 2), Sampling(1.0, top_p=0.7), raised=True),
     Turn(Way("draft head", 3), Sampling(1.3, top_k=8)),
-    Turn(Way(NOISY, 3), Sampling(0.8, top_k=16), raised=True),
+    Turn(Way(NOISY, 3), Sampling(0.8, top_k=8), raised=True),
     Turn(Way("lookup", 2), Sampling(1.0, top_p=0.9)),
 )
 SMALL = Sampling(1.5, top_k=3)  # whole answers: few enough to count

@@ -68,16 +68,14 @@ def _nucleus(probabilities: NDArray[np.float32], top_p: float) -> NDArray[np.flo
     """
     count, size = LIKELY, len(probabilities)
     while True:
-        likely = np.arange(size)
-        if count < size:
-            border = np.partition(probabilities, -count)[-count]
-            likely = np.flatnonzero(probabilities >= border)
-        order = likely[np.argsort(-probabilities[likely], kind="stable")]
-        mass = np.cumsum(probabilities[order], dtype=np.float64)
+        border = np.partition(probabilities, -count)[-count] if count < size else 0.0
+        (likely,) = (probabilities >= border).nonzero()
+        order = likely[(-probabilities[likely]).argsort(kind="stable")]
+        mass = probabilities[order].cumsum(dtype=np.float64)
         if mass[-1] >= top_p or len(order) == size:
             break
         count *= 8
-    kept = order[: int(np.searchsorted(mass, top_p)) + 1]
+    kept = order[: int(mass.searchsorted(top_p)) + 1]
     nucleus = np.zeros_like(probabilities)
     nucleus[kept] = probabilities[kept] / probabilities[kept].sum(dtype=np.float64)
     return nucleus
@@ -85,11 +83,11 @@ def _nucleus(probabilities: NDArray[np.float32], top_p: float) -> NDArray[np.flo
 
 def pick(weights: NDArray[np.float32], uniform: float) -> int:
     """The index that `uniform` in [0, 1) selects from unnormalised weights: inverse CDF, fp64."""
-    possible = np.flatnonzero(weights)
-    mass = np.cumsum(weights[possible], dtype=np.float64)
+    (possible,) = weights.nonzero()
+    mass = weights[possible].cumsum(dtype=np.float64)
     assert mass[-1] > 0
     # 'right' finds the first mass above the point; rounding may put the point at the very end.
-    at = int(np.searchsorted(mass, uniform * mass[-1], side="right"))
+    at = int(mass.searchsorted(uniform * mass[-1], side="right"))
     return int(possible[min(at, len(possible) - 1)])
 
 
