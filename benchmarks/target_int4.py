@@ -64,7 +64,7 @@ def questions(pair: Pair, count: int) -> list[Question]:
     after = pair.recipe.target.prompt.split("<video>")[1].format(question=DESCRIBE)
     found = []
     for seed in range(FIRST_SEED, FIRST_SEED + count):
-        caption = next(a for _, q, a in Scene.from_seed(seed, pair.recipe.world).exchanges() if q == DESCRIBE)
+        caption = Scene.from_seed(seed, pair.recipe.world).caption()
         with torch.no_grad():
             images = frames_of(pair, scene_clip(seed, pair.recipe.world))[None]
             visual = pair.target.model.get_video_features(images).pooler_output

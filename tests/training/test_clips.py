@@ -20,7 +20,8 @@ from xsd_edge.training.clips import (
     motion_labels,
 )
 from xsd_edge.world.scenes import Scene
-from xsd_edge.world.things import DIRECTIONS, SPEEDS, Thing
+from xsd_edge.world.surroundings import Fence, Surroundings
+from xsd_edge.world.things import DIRECTIONS, SPEEDS, Motion, Thing, Turn
 
 pytestmark = pytest.mark.host
 
@@ -98,3 +99,20 @@ def test_motion_is_named_where_the_thing_is_once_it_has_moved() -> None:
         assert labels[frame, 1 + 3 * 4 + 3].tolist() == [4, 2]  # still, in both lists the last
         assert (labels[frame, 0] == IGNORED).all()  # CLS
         assert (labels[frame, :, 0] != IGNORED).sum() == 2
+
+
+def test_motion_labels_of_what_turns_and_hides() -> None:
+    """The second motion only when frames have shown it for a while; nothing of what is covered."""
+    turn = Turn(0.5, Motion("upwards", "quickly"))
+    thing = Thing("circle", "red", "small", 8, 46, "to the right", "slowly", turn)
+    bar = Surroundings(fence=Fence(False, 24.0, 14.0, 64.0, 100.0))
+    scene = Scene(0, (thing,), 20.0, (0.0, 0.0), bar)
+    labels = motion_labels(scene, RECIPE).reshape(8, 17, 2)
+    told = [tuple(row[row[:, 0] != IGNORED].flatten()) for row in labels]
+    right, up = ("to the right", "slowly"), ("upwards", "quickly")
+    first, second = (
+        (list(DIRECTIONS).index(way), list(SPEEDS).index(speed)) for way, speed in (right, up)
+    )
+    assert told == [(), (), (), first, (), (), second, ()]
+    assert scene.shows(thing, 7 / 8)
+    assert not scene.shows(thing, 1.0)

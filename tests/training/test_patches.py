@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from xsd_edge.recipe import Recipe
 from xsd_edge.training.patches import normalized, patch_batches
 from xsd_edge.world import scenes
 from xsd_edge.world.scenes import Scene
-from xsd_edge.world.spec import SHAPES
+from xsd_edge.world.spec import RICH, SHAPES
 from xsd_edge.world.things import COLOURS, SIZES, Thing, square_of
 
 pytestmark = pytest.mark.host
@@ -62,3 +64,19 @@ def test_pixels_are_those_of_the_runtime() -> None:
     frame = Scene.from_seed(1).frames()[0]
     clip = ClipInfo(8, 64, 17, 1_000_000, (0.5,) * 3, (0.5,) * 3, "bicubic", 64, 5)
     np.testing.assert_allclose(normalized(frame, RECIPE).numpy(), pixels(frame, clip)[0], atol=1e-6)
+
+
+def test_in_the_rich_world_a_patch_names_only_what_shows() -> None:
+    recipe = replace(RECIPE, world=RICH)
+    batch = next(patch_batches(recipe, 60, first_seed=40))
+    unseen = 0
+    for row, seed in enumerate(range(40, 100)):
+        phase = float(np.random.default_rng((seed, 2)).random())
+        scene = Scene.from_seed(seed, RICH)
+        shown = [t for t in scene.told if scene.shows(t, phase)]
+        unseen += len(scene.things) - len(shown)
+        at = {tuple(int(v // 16) for v in scene.centre(t, phase))[::-1] for t in shown}
+        present = batch.present[row].reshape(4, 4).nonzero().tolist()
+        assert {tuple(place) for place in present} == at
+    assert unseen > 2
+    assert {SHAPES[int(s)] for s in batch.shape[batch.present]} == {*SHAPES}

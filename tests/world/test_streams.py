@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations, pairwise
 
 import numpy as np
 
-from xsd_edge.world.scenes import HELD_OUT
+from xsd_edge.world.scenes import HELD_OUT, Scene
+from xsd_edge.world.spec import RICH
 from xsd_edge.world.streams import StreamClip, stream
 from xsd_edge.world.things import SIDE, SIZES, Thing, apart
 
@@ -79,3 +81,63 @@ def test_a_thing_that_comes_is_seen_by_the_event_camera() -> None:
 def test_held_out_streams_share_no_scene_with_training() -> None:
     assert all(clip.scene.seed < HELD_OUT for clips in STREAMS for clip in clips)
     assert all(clip.scene.seed >= HELD_OUT for clip in stream(HELD_OUT + 3, 10))
+
+
+RICH_STREAMS = [list(stream(seed, 8, RICH)) for seed in range(20)]
+
+
+def test_rich_streams_are_their_seed_too() -> None:
+    again = list(stream(7, 8, RICH))
+    assert again == RICH_STREAMS[7]
+    np.testing.assert_array_equal(again[3].events().t, RICH_STREAMS[7][3].events().t)
+
+
+def of_shapes(scene: Scene, shapes: set[str]) -> Scene:
+    return replace(scene, things=tuple(t for t in scene.things if t.shape in shapes))
+
+
+def test_the_picture_of_a_rich_stream_goes_on_over_the_border() -> None:
+    """Ground, fence, light and what persists are where they were."""
+    jumps = []
+    for clip in (clip for clips in RICH_STREAMS for clip in clips[1:]):
+        assert clip.before is not None
+        stay = {t.shape for t in clip.before.things} & {t.shape for t in clip.scene.things}
+        ends, begins = of_shapes(clip.before, stay), of_shapes(clip.scene, stay)
+        if {t.name for t in ends.things} == {t.name for t in begins.things}:
+            change = abs(ends.render(np.ones(1)) - begins.render(np.zeros(1))).max(-1)
+            jumps.append((change > 2).mean() > 0.01)
+    # One that left may be followed by another of the same name.
+    assert len(jumps) > 50
+    assert np.mean(jumps) < 0.02
+
+
+def test_rich_streams_tell_what_shows() -> None:
+    for clip in (clip for clips in RICH_STREAMS for clip in clips):
+        scene = clip.scene
+        assert scene.told
+        for thing, shares in zip(scene.things, scene.shares, strict=True):
+            assert (thing in scene.told) == (shares.max() >= 0.05)
+            for phase in (0.0, 0.5, 1.0):
+                assert all(
+                    thing.radius - 1 <= v <= SIDE - thing.radius + 1
+                    for v in scene.centre(thing, phase)
+                )
+
+
+def test_things_of_rich_streams_hide_and_come_back() -> None:
+    fates = [
+        [t.shape in {u.shape for u in clip.scene.told} for clip in clips for t in clip.scene.things]
+        for clips in RICH_STREAMS
+    ]
+    assert any(not told for fate in fates for told in fate)
+    turned = [any(t.turn for t in c.scene.told) for clips in RICH_STREAMS for c in clips]
+    assert 0.1 < np.mean(turned) < 0.6
+
+
+def test_what_moves_at_a_clip_s_end_may_go_on_so_in_the_next() -> None:
+    going_on = 0
+    for clip in (clip for clips in RICH_STREAMS for clip in clips[1:]):
+        assert clip.before is not None
+        last = {t.name: t.motions[-1] for t in clip.before.moving}
+        going_on += sum(last.get(t.name) == t.motions[0] for t in clip.scene.moving)
+    assert going_on > 10

@@ -22,15 +22,17 @@ from xsd_edge.world.things import (
 
 ATTRIBUTES = ("shape", "colour", "size", "direction", "speed", "still")
 _FIXED = (
-    f"{DESCRIBE} a and while moves stays still then stops nothing it hidden what is moving how "
-    "many objects are there which way does the move colour where at first last"
+    f"{DESCRIBE} a and while moves stays still nothing it what is moving how many objects are "
+    "there which way does the move colour where at first last"
 )
 
 
 def vocabulary(world: World) -> frozenset[str]:
     """Every word that captions, questions and answers of a world may use, in lower case."""
     named = (*world.shapes, *COLOURS, *SIZES, *DIRECTIONS, *SPEEDS, *NUMBERS, *ROWS, *COLUMNS)
-    return frozenset(words(" ".join((*named, _FIXED))))
+    turns = ("then stops",) if world.turns else ()
+    hides = ("hidden",) if world.crossings or world.fences else ()
+    return frozenset(words(" ".join((*named, _FIXED, *turns, *hides))))
 
 
 def words(text: str) -> list[str]:

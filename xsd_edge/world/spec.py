@@ -13,6 +13,7 @@ from xsd_edge.bundle import MANIFEST, Bundle
 PLAIN_SHAPES: Final = ("circle", "square", "triangle", "cross")
 SHAPES: Final = (*PLAIN_SHAPES, "ring", "diamond", "crescent", "hourglass")
 GROUNDS: Final = ("plain", "checks", "stripes", "clouds", "gravel")
+PIXELS: Final = ("clean", "default", "noisy")  # presets of `events.simulator`
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class World:
     fences: float = 0.0  # that things pass behind fixed bars
     camera: float = 0.0  # that the camera pans and shakes, where the ground shows that it does
     flicker: float = 0.0  # that the light flickers
-    pixels: str = "default"  # the event camera: a preset of `events.simulator`
+    pixels: str = "default"  # the event camera: one of PIXELS
 
     def __post_init__(self) -> None:
         if unknown := {*self.shapes} - {*SHAPES}:
@@ -41,8 +42,8 @@ class World:
         for name in ("turns", "crossings", "fences", "camera", "flicker"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be a chance from 0 to 1")
-        if self.pixels not in ("clean", "default", "noisy"):
-            raise ValueError("pixels must be clean, default or noisy")
+        if self.pixels not in PIXELS:
+            raise ValueError(f"pixels must be one of: {', '.join(PIXELS)}")
 
     @property
     def name(self) -> str:
