@@ -84,6 +84,20 @@ class ClipReader:
             raise error
         raise StopIteration
 
+    def withdraw(self, slices: list[Slice]) -> bool:
+        """Take back a whole clip that was handed out but not begun, if a newer one is complete and
+        what is late is to be dropped; it then counts as dropped.
+        """
+        with self._changed:
+            if not self.drop_late or not any(s.last for s in self._queue):
+                return False
+            self._windows_dropped += 1
+            self._delivered -= _events(slices)
+            self._drop(slices)
+        if self._tell_dropped is not None:
+            self._tell_dropped(slices)
+        return True
+
     def totals(self) -> dict[str, int]:
         """Counts since the start: this reader's and its source's."""
         seen = self._source.counters

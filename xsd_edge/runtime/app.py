@@ -15,6 +15,7 @@ from xsd_edge.events.packet import Geometry
 from xsd_edge.events.replay import ClipFolder, Replay
 from xsd_edge.events.source import EventSource, Paced
 from xsd_edge.machine import Machine
+from xsd_edge.runtime.ahead import enough_cores
 from xsd_edge.runtime.engine_store import missing_engines
 from xsd_edge.runtime.figures import Tally
 from xsd_edge.runtime.lines import JsonLines, TextLines
@@ -123,7 +124,7 @@ def _answer_all(
     summary, tally = Summary(), Tally()
     always = (recorder, tally) if recorder else (tally,)
     watcher = Watchers(*always, _voice(options, tally), *listeners)
-    pipeline = Pipeline(session, reader, geometry, frames, options, watcher)
+    pipeline = Pipeline(session, reader, geometry, frames, options, watcher, ahead=enough_cores())
     clip, costs = session.manifest.clip, pipeline.costs
     scene = Scene(
         session.tokenizer,

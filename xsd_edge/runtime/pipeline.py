@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from time import perf_counter
-from typing import Protocol
 
 import numpy as np
 
 from xsd_edge.events.cutter import Slice
-from xsd_edge.events.packet import EventPacket, Geometry
+from xsd_edge.events.packet import Geometry
+from xsd_edge.runtime.ahead import Ahead, Slices, sense
 from xsd_edge.runtime.answer import Answer, Decoding, Mismatch
 from xsd_edge.runtime.costs import Costs
 from xsd_edge.runtime.drafter import Drafter
@@ -25,14 +25,6 @@ from xsd_edge.runtime.watch import NOBODY, Watcher
 from xsd_edge.video.frames import FrameSource
 
 
-class Slices(Protocol):
-    """Clips as their slices, in order: a ClipReader, or what plays some again."""
-
-    drop_late: bool
-
-    def __iter__(self) -> Iterator[Slice]: ...
-
-
 class Pipeline:
     """Answers every question about every clip that a reader delivers."""
 
@@ -44,9 +36,14 @@ class Pipeline:
         frames: FrameSource,
         options: RunOptions,
         watcher: Watcher = NOBODY,
+        ahead: bool = False,
     ) -> None:
-        self._session, self._reader, self._frames = session, reader, frames
-        self._geometry, self._options, self._watcher = geometry, options, watcher
+        """With `ahead` the senses run in a thread of their own."""
+        self._session, self._reader, self._options = session, reader, options
+        self._watcher, count = watcher, session.manifest.clip.frames
+        read = None if options.plain else geometry  # plain decoding needs no events
+        sensed = sense(reader, frames, session.senses, read, count)
+        self._sensed = Ahead(sensed, reader, count) if ahead else sensed
         self._sampling = Sampling(options.temperature, options.top_k, options.top_p)
         self._limits = Limits(options.max_tokens, options.exact)
         self._speculation = None if options.plain else Speculation(session, options.gamma)
@@ -58,35 +55,29 @@ class Pipeline:
 
     def answers(self) -> Iterator[Answer]:
         seen: list[Slice] = []
-        clips, frames = 0, self._session.manifest.clip.frames
-        for slice_ in self._reader:
+        clips, idle_since = 0, perf_counter()
+        for slice_, began, frame, visual, memory, stages in self._sensed:
             # Without real time a clip has no end to count from but when it is handed out.
-            ended = slice_.ready_s if self._reader.drop_late else perf_counter()
+            ended = slice_.ready_s if self._reader.drop_late else max(began, idle_since)
             if slice_.index == 0:
                 self._session.begin_clip()
                 seen.clear()
             seen.append(slice_)
-            frame = self._frames.at(slice_)
-            self._session.add_frame(frame, hold=slice_.last)
+            self._session.stages.absorb(stages)
+            self._session.add_visual(visual, hold=slice_.last)
             self._watcher.saw(slice_, frame)
             # Drafting before the last slice costs nothing that anybody waits for.
-            if self._speculation is not None and slice_.index == max(frames - 2, 0):
-                self._foresee(self._speculation, seen, frames)
+            if self._speculation is not None and memory is not None:
+                with self._session.stages.time("early_draft"):
+                    self._speculation.foresee(
+                        memory, self._options.prompts, self._limits.max_tokens
+                    )
             if not slice_.last:
                 continue
             yield from self._answer_clip(seen, ended)
-            clips += 1
+            clips, idle_since = clips + 1, perf_counter()
             if clips == self._options.max_clips:
                 return
-
-    def _foresee(self, speculation: Speculation, slices: list[Slice], frames: int) -> None:
-        """Read the events so far, as the part of the clip that they are, and draft the answers."""
-        t0, t1 = slices[0].t0_us, slices[-1].t1_us
-        events = EventPacket.concatenate([s.events for s in slices])
-        whole = t0 + round((t1 - t0) * frames / len(slices))
-        memory = self._session.read_events(events, self._geometry, t0, whole)
-        with self._session.stages.time("early_draft"):
-            speculation.foresee(memory, self._options.prompts, self._limits.max_tokens)
 
     def _answer_clip(self, slices: list[Slice], possible_since: float) -> Iterator[Answer]:
         first, last = slices[0], slices[-1]

@@ -40,15 +40,13 @@ def distribution(logits: NDArray[np.float32], sampling: Sampling) -> Probabiliti
     Holtzman et al. 2020, arXiv 1904.09751). Ties at the top-k border are all kept.
     """
     assert not sampling.greedy
-    scaled = logits / np.float32(sampling.temperature)
+    scaled: Probabilities = logits / np.float32(sampling.temperature)
     if 0 < sampling.top_k < len(scaled):
         border = np.partition(scaled, -sampling.top_k)[-sampling.top_k]
         scaled[scaled < border] = -np.inf
-    probabilities = np.exp(np.subtract(scaled, scaled.max(), out=scaled), out=scaled)
+    probabilities = _powers(scaled)
     probabilities /= probabilities.sum(dtype=np.float64)
-    if sampling.top_p < 1.0:
-        probabilities = _nucleus(probabilities, sampling.top_p)
-    return probabilities
+    return _nucleus(probabilities, sampling.top_p) if sampling.top_p < 1.0 else probabilities
 
 
 def chance(logits: NDArray[np.float32], token: int, sampling: Sampling) -> float:
@@ -57,9 +55,14 @@ def chance(logits: NDArray[np.float32], token: int, sampling: Sampling) -> float
     """
     if sampling.truncates(len(logits)):
         return float(distribution(logits, sampling)[token])
-    scaled = logits / np.float32(sampling.temperature)
-    np.exp(np.subtract(scaled, scaled.max(), out=scaled), out=scaled)
-    return float(scaled[token] / scaled.sum(dtype=np.float64))
+    weights = _powers(logits / np.float32(sampling.temperature))
+    return float(weights[token] / weights.sum(dtype=np.float64))
+
+
+def _powers(scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+    """exp(x - max x), in place."""
+    scaled -= scaled.max()
+    return np.exp(scaled, out=scaled)
 
 
 def _nucleus(probabilities: NDArray[np.float32], top_p: float) -> NDArray[np.float32]:

@@ -11,7 +11,6 @@ from tokenizers import Tokenizer
 from xsd_edge.bundle import Bundle
 from xsd_edge.errors import BundleError
 from xsd_edge.events.packet import EventPacket, Geometry
-from xsd_edge.events.representation import count_bins
 from xsd_edge.runtime.decoder import EXACT_ROWS, LOGIT_ROWS, Decoder
 from xsd_edge.runtime.drafter import DraftHead, EventMemory
 from xsd_edge.runtime.early import EarlyDrafter, Repeat
@@ -20,15 +19,13 @@ from xsd_edge.runtime.engine import (
     DEFAULT_OPTIONS,
     EngineOptions,
     Opener,
-    allocate,
-    arrays_for,
     open_engine,
 )
 from xsd_edge.runtime.engine_store import identity
 from xsd_edge.runtime.loop import Prefilled
+from xsd_edge.runtime.senses import Senses
 from xsd_edge.runtime.stages import Stages
 from xsd_edge.runtime.verifier import Proposal
-from xsd_edge.video.preprocess import pixels
 
 MOST_DRAFTED = LOGIT_ROWS - 1  # tokens of an early draft; its pass returns logits for each
 
@@ -59,10 +56,7 @@ class Session:
         vocabulary = np.load(bundle.named("draft_vocabulary"), allow_pickle=False).astype(np.int64)
 
         small = options._replace(threads=1)  # a network of a few megabytes loses by being split
-        self._vision = opener(bundle, "vision", options)
-        self._encoder = opener(bundle, "event_encoder", small)
-        self._alignment = opener(bundle, "alignment", small)
-        self._memory = opener(bundle, "event_memory", small)
+        self.senses = Senses(bundle, options, small, opener)
         self.predictor = opener(bundle, "acceptance_predictor", small)
         self.draft_head = DraftHead(
             opener(bundle, "draft_head", small),
@@ -88,10 +82,6 @@ class Session:
         self.decoder = Decoder(
             opener(bundle, "target", options), manifest.target, embedding, EXACT_ROWS
         )
-        self._visual = arrays_for(self._vision, manifest.parts["vision"].outputs, n=1)
-        encoder, alignment = manifest.parts["event_encoder"], manifest.parts["alignment"]
-        self._features = arrays_for(self._encoder, encoder.outputs)
-        self._aligned = arrays_for(self._alignment, alignment.outputs)
         before, after = manifest.prompt.split("<video>")
         self._after = after
         self.decoder.prefill(self.decoder.embed(self.tokenizer.encode(before).ids))
@@ -105,16 +95,17 @@ class Session:
         self._held = self._held[:0]
 
     def add_frame(self, frame: NDArray[np.uint8], hold: bool = False) -> None:
-        """See one RGB frame [H, W, 3]: vision tower, projector, and its tokens into the cache.
+        """See one RGB frame [H, W, 3]: `add_visual` with what the senses make of it."""
+        self.add_visual(self.senses.look(frame), hold)
+        self.stages.absorb(self.senses.stages)
+
+    def add_visual(self, visual: NDArray[np.float32], hold: bool = False) -> None:
+        """A frame's visual tokens [T, D] into the cache.
 
         Frames that are held (the clip's last) wait for the next frame or question to share its
         pass.
         """
-        with self.stages.time("preprocess"):
-            image = pixels(frame, self.manifest.clip)
-        with self.stages.time("vision"):
-            self._vision.run({"pixels": image}, self._visual)
-        self._held = np.concatenate([self._held, self._visual["visual"][0]])
+        self._held = np.concatenate([self._held, visual])
         if hold:
             return
         with self.stages.time("prefill"):
@@ -126,16 +117,9 @@ class Session:
         self, events: EventPacket, geometry: Geometry, t0_us: int, t1_us: int
     ) -> EventMemory:
         """What the drafter knows of a clip from its events."""
-        clip = self.manifest.clip
-        with self.stages.time("representation"):
-            counts = count_bins(events, geometry, t0_us, t1_us, clip.event_bins, clip.event_side)
-        with self.stages.time("event_encoder"):
-            self._encoder.run({"events": counts[None]}, self._features)
-        with self.stages.time("alignment"):
-            self._alignment.run(self._features, self._aligned)
-            memory = allocate(self.manifest.parts["event_memory"].outputs)
-            self._memory.run(self._aligned, memory)
-        return EventMemory(self._aligned["aligned"].copy(), memory["keys"], memory["values"])
+        memory = self.senses.read_events(events, geometry, t0_us, t1_us)
+        self.stages.absorb(self.senses.stages)
+        return memory
 
     def ask(self, question: str, draft: Sequence[int] = ()) -> Prefilled:
         """Put a question behind the clip's frames; the next `generate` answers it.

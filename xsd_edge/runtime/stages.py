@@ -38,6 +38,14 @@ class Stages:
         """Seconds that were timed elsewhere."""
         self._seconds[stage] = self._seconds.get(stage, 0.0) + seconds
 
+    def absorb(self, other: Stages) -> None:
+        """Take over what another stopwatch has, which starts anew."""
+        for stage, seconds in other.take().items():
+            self.add(stage, seconds)
+        calls = other.record()
+        if self._calls is not None:
+            self._calls += calls
+
     def take(self) -> dict[str, float]:
         """The seconds so far, and start anew."""
         taken, self._seconds = self._seconds, {}

@@ -71,8 +71,7 @@ class RejectionVerifier:
         for position, drafted in enumerate(proposal.tokens):
             q = _drawn_from(proposal, position, drafted)
             # u < p/q without the division: a draft of q = 0 cannot have been drawn.
-            p = chance(logits[position], drafted, self.sampling)
-            if self.rng.random() * q.of_drafted < p:
+            if self.rng.random() * q.of_drafted < chance(logits[position], drafted, self.sampling):
                 continue
             left = residual(distribution(logits[position], self.sampling), q)
             return Verdict(position, pick(left, self.rng.random()))
