@@ -136,9 +136,11 @@ class Scene:
         frames = self._ground(xs[0], ys[0], moved)
         for thing in sorted(self.things, key=lambda t: -t.depth):
             at = (thing.centres(phases) - moved).astype(np.float32)
-            dx, dy = xs - at[:, 0, None, None], ys - at[:, 1, None, None]
+            across, down = _swept(at[:, 0], thing.radius), _swept(at[:, 1], thing.radius)
+            dx, dy = xs[..., across] - at[:, :1, None], ys[:, down] - at[:, 1:, None]
             cover = coverage(thing.shape, dx, dy, thing.radius)[..., None]
-            frames += cover * (np.array(COLOURS[thing.colour], np.float32) - frames)
+            part = frames[:, down, across]
+            part += cover * (np.array(COLOURS[thing.colour], np.float32) - part)
         if self.around.fence is not None:
             shift = moved.astype(np.float32)[:, :, None, None]
             cover = self.around.fence.coverage(xs + shift[:, 0], ys + shift[:, 1])[..., None]
@@ -203,6 +205,12 @@ def frame_phases() -> NDArray[np.float64]:
     end.
     """
     return np.arange(1, FRAMES + 1) / FRAMES
+
+
+def _swept(centres: NDArray[np.float32], radius: float) -> slice:
+    """The rows or columns that a thing touches on its way, and a few more."""
+    reach = radius * 1.1 + 2
+    return slice(max(0, int(centres.min() - reach)), max(0, int(centres.max() + reach) + 1))
 
 
 def _way(motions: tuple[Motion, ...]) -> str:
