@@ -116,28 +116,36 @@ class GenaiLoop:
 
 @contextmanager
 def genai_folder(bundle: Bundle) -> Iterator[Path]:
-    """The bundle's target as a folder that GenAI loads, weights linked, not copied."""
-    info, graph = bundle.manifest.target, bundle.graph("target")
+    """The bundle's target as a folder that GenAI loads."""
     with tempfile.TemporaryDirectory(dir=bundle.folder.parent, prefix=".genai.") as scratch:
-        folder = Path(scratch)
-        for weights in (graph.with_name(f"{graph.name}.data"), bundle.named("embedding")):
-            _link(weights, folder / weights.name)
-        network = onnx.load(str(graph), load_external_data=False)
-        read_ids(network, info, folder / bundle.named("embedding").name)
-        onnx.save(network, str(folder / "model.onnx"))
-        settings = json.dumps(genai_config(info))
-        (folder / "genai_config.json").write_text(settings, encoding="utf-8")
+        folder, info = Path(scratch), bundle.manifest.target
+        never = info.masked_tokens[0] if info.masked_tokens else info.vocabulary - 1
+        write_genai(bundle.graph("target"), bundle.named("embedding"), info, never, folder)
         yield folder
 
 
-def _link(source: Path, link: Path) -> None:
+def write_genai(graph: Path, table: Path, info: TargetInfo, end: int, folder: Path) -> None:
+    """A target graph and its embedding table [V', D] as GenAI's model folder, weights linked, not
+    copied; answers end at token `end`.
+    """
+    for weights in (graph.with_name(f"{graph.name}.data"), table):
+        link(weights, folder / weights.name)
+    network = onnx.load(str(graph), load_external_data=False)
+    read_ids(network, folder / table.name)
+    onnx.save(network, str(folder / "model.onnx"))
+    settings = json.dumps(genai_config(info, end))
+    (folder / "genai_config.json").write_text(settings, encoding="utf-8")
+
+
+def link(source: Path, name: Path) -> None:
+    """Give a file another name, or copy it where that cannot be done."""
     try:
-        os.link(source, link)
+        os.link(source, name)
     except OSError:
-        shutil.copyfile(source, link)
+        shutil.copyfile(source, name)
 
 
-def read_ids(network: onnx.ModelProto, info: TargetInfo, table: Path) -> None:
+def read_ids(network: onnx.ModelProto, table: Path) -> None:
     """Put the embedding table in front of a target graph and let it score every row, in place."""
     graph = network.graph
     (last,) = (node for node in graph.node if "asked_states" in node.input)
@@ -146,14 +154,14 @@ def read_ids(network: onnx.ModelProto, info: TargetInfo, table: Path) -> None:
     graph.node.remove(selection)
     for name in ("rows", "inputs_embeds"):
         graph.input.remove(next(value for value in graph.input if value.name == name))
-    length = 2 * info.vocabulary * info.hidden
+    rows = np.load(table, mmap_mode="r", allow_pickle=False)
     weights = onnx.TensorProto(
         name="embedding",
         data_type=TensorProto.FLOAT16,
-        dims=(info.vocabulary, info.hidden),
+        dims=rows.shape,
         data_location=TensorProto.EXTERNAL,
     )
-    place = {"location": table.name, "offset": table.stat().st_size - length, "length": length}
+    place = {"location": table.name, "offset": rows.offset, "length": rows.nbytes}
     for key, value in place.items():
         weights.external_data.add(key=key, value=str(value))
     graph.initializer.append(weights)
@@ -166,7 +174,7 @@ def read_ids(network: onnx.ModelProto, info: TargetInfo, table: Path) -> None:
     logits.type.tensor_type.shape.dim[1].dim_param = "m"
 
 
-def genai_config(info: TargetInfo) -> dict[str, object]:
+def genai_config(info: TargetInfo, end: int) -> dict[str, object]:
     """What GenAI's builder writes beside a Llama model, for this target."""
     caches = {
         f"{when}_{kind}_names": f"{prefix}.%d.{kind}"
@@ -189,12 +197,11 @@ def genai_config(info: TargetInfo) -> dict[str, object]:
         "num_hidden_layers": info.layers,
         "num_key_value_heads": info.kv_heads,
     }
-    never = info.masked_tokens[0] if info.masked_tokens else info.vocabulary - 1
     return {
         "model": {
-            "bos_token_id": never,
-            "eos_token_id": never,
-            "pad_token_id": never,
+            "bos_token_id": end,
+            "eos_token_id": end,
+            "pad_token_id": end,
             "context_length": info.context,
             "decoder": decoder,
             "type": "llama",

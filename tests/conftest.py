@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 TINY_BUNDLE = ROOT / "tests" / "data" / "tiny-bundle"  # real parts, random weights
 RECORDING = ROOT / "tests" / "data" / "eventcampy_test_events_1.evt3.raw"
-HOST_FOLDERS = ["export", "models", "training", "calibration"]
+HOST_FOLDERS = ["benchmarks", "export", "models", "training", "calibration"]
 HAS_HOST = find_spec("torch") is not None
 
 # On a device the host's test files cannot even be imported.
