@@ -14,6 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from tests.export.conftest import LANGUAGE, byte_tokenizer, smallest_recipe
 from xsd_edge.models.target import TrainedPart, add_low_rank, build_target
 from xsd_edge.recipe import Recipe
+from xsd_edge.world.spec import RICH
 
 
 class TinyPair(NamedTuple):
@@ -39,7 +40,7 @@ def _toml(value: object) -> str:
 
 
 def tiny_recipe(folder: Path) -> Recipe:
-    """The smallest one, with phases that take seconds."""
+    """The smallest one, in the rich world, with phases that take seconds."""
     smallest = smallest_recipe(folder)
     return replace(
         smallest,
@@ -56,6 +57,7 @@ def tiny_recipe(folder: Path) -> Recipe:
             predictor_steps=4,
         ),
         early_training=None,
+        world=RICH,
     )
 
 
