@@ -84,3 +84,23 @@ def test_the_oracle_stops_drafting_where_the_target_disagrees() -> None:
     assert oracle.propose(2, Sampling(), rng).tokens == (7, 8)
     oracle.observe(np.zeros((1, 4), np.float32), [1])
     assert oracle.propose(2, Sampling(), rng).tokens == ()
+
+
+@pytest.mark.parametrize("level", ["plain", "rich"])
+def test_answers_that_the_drafter_learns_from_have_every_word(level: str) -> None:
+    """Its vocabulary is what those answers say: a word that they lack could never be drafted."""
+    from xsd_edge.recipe import Recipe
+    from xsd_edge.training.bench import seeds_of
+    from xsd_edge.training.distill import asked_about
+    from xsd_edge.world.captions import vocabulary, words
+    from xsd_edge.world.scenes import Scene
+    from xsd_edge.world.spec import LEVELS
+
+    recipe = Recipe.load(Path("export/demo.toml"))
+    questions = recipe.drafter_training.questions
+    drawn = [Scene.from_seed(seed, LEVELS[level]) for seed in seeds_of(recipe)]
+    asked = [asked for scene in drawn for asked in asked_about(scene, questions)]
+    learnt = {word for exchange in asked for word in words(exchange.answer)}
+    assert learnt | {w for e in asked for w in words(e.question)} == vocabulary(LEVELS[level])
+    everything = [exchange for scene in drawn for exchange in scene.exchanges()]
+    assert {word for exchange in everything for word in words(exchange.answer)} == learnt

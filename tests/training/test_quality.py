@@ -84,7 +84,7 @@ def test_the_command_reports_every_figure(command: Python) -> None:
     done = command("evaluate", TINY_BUNDLE, "--scenes", f"{HELD_OUT}:{HELD_OUT + 2}", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["scenes"] == 2
+    assert (found["world"], found["scenes"]) == ("plain", 2)
     assert set(found["attributes"]) == {"shape", "colour", "size", "direction", "speed", "still"}
     kinds = {"moves", "still", "count", "count_moving", "where", "direction", "colour"}
     assert set(found["qa"]) == kinds

@@ -55,5 +55,7 @@ def _rows(found: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     return rows
 
 
-def _shown(value: float | None) -> str:
+def _shown(value: float | str | None) -> str:
+    if isinstance(value, str):
+        return value
     return "-" if value is None else f"{value:g}"

@@ -119,6 +119,14 @@ class Distilled:
         return cls(flat["counts"], examples)
 
 
+def asked_about(scene: scenes.Scene, questions: int) -> list[scenes.QuestionAnswer]:
+    """The caption and `questions` others, which the scene's seed picks."""
+    asked = scene.exchanges()
+    rng = np.random.default_rng((scene.seed, 4))
+    others = rng.choice(len(asked) - 1, min(questions, len(asked) - 1), replace=False) + 1
+    return [asked[pick] for pick in (0, *others)]
+
+
 def event_counts(events: EventPacket, recipe: Recipe) -> NDArray[np.float32]:
     """The event encoder's input for one clip of the paired world. [2 * bins, side, side]"""
     side = Geometry(scenes.SIDE, scenes.SIDE)
@@ -177,11 +185,8 @@ class Collector:
     def examples(self, scene: scenes.Scene, clip: int, questions: int) -> Iterator[Example]:
         """The caption and `questions` other answers about one scene."""
         self.look(scene)
-        asked = scene.exchanges()
-        rng = np.random.default_rng((scene.seed, 4))
-        others = rng.choice(len(asked) - 1, min(questions, len(asked) - 1), replace=False) + 1
-        for pick in (0, *others):
-            yield self.answer(asked[pick], clip)
+        for asked in asked_about(scene, questions):
+            yield self.answer(asked, clip)
 
     def look(self, scene: scenes.Scene) -> None:
         """Forget the last scene and see this one's frames."""

@@ -18,7 +18,7 @@ from xsd_edge.training.examination import Manner, Spoken, answer, exchanges, sho
 from xsd_edge.training.scores import auroc, calibration_error
 from xsd_edge.world.captions import AttributeScore
 from xsd_edge.world.scenes import QuestionAnswer, Scene
-from xsd_edge.world.spec import World
+from xsd_edge.world.spec import PLAIN, World
 
 CAPTION = "describe"
 
@@ -107,6 +107,7 @@ class Quality:
     """All totals of one evaluation; `fields` is its JSON form."""
 
     gamma: int
+    world: str = PLAIN.name
     scenes: int = 0
     right: dict[str, list[bool]] = field(default_factory=dict)  # by kind of question
     attributes: AttributeScore = field(default_factory=AttributeScore)
@@ -125,6 +126,7 @@ class Quality:
         errors = self.forecasts.calibration_errors()
         exact = {kind: float(np.mean(right)) for kind, right in self.right.items()}
         return {
+            "world": self.world,
             "scenes": self.scenes,
             "gamma": self.gamma,
             "exact_caption": _rounded(exact.pop(CAPTION)),
@@ -159,10 +161,10 @@ def evaluate(
     session = Session(bundle)
     session.draft_head.begin(session.silence())
     gamma = min(gamma, bundle.manifest.drafter.gamma_max)
-    found = Quality(gamma)
+    world = World.of(bundle)
+    found = Quality(gamma, world.name)
     found.c = measure_costs(session.decoder, session.draft_head, gamma).c
     greedy, sampled = Manner(gamma), Manner(gamma, temperature=1.0)
-    world = World.of(bundle)
     for done, scene in enumerate((Scene.from_seed(seed, world) for seed in seeds), 1):
         memory = show(session, scene)
         for number, asked in enumerate(exchanges(scene)):
