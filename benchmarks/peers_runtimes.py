@@ -111,6 +111,7 @@ class Transformers:
 
         torch.set_num_threads(THREADS)
         transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
         self.version = transformers.__version__
         # No smaller model has these tokens: the assistant is the model's own lower half, which is
         # slow enough to be asked about text alone.
