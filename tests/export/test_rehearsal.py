@@ -74,7 +74,8 @@ def test_every_part_is_made_and_judged(shrunk: CheckpointRecipe) -> None:
         assert min(part["cosine_min"].values()) > 0.97
         assert part["compiled"] == (["fp16", "int8"] if rtx.available() else [])
     assert steps[-1] == (len(PARTS), len(PARTS))
-    assert any("2 of 8 layers" in line for line in said)
+    assert said[0].endswith("of the language model's 8 layers only 2")
+    assert (found["parts"]["target"]["layers"], found["parts"]["target"]["of_layers"]) == (2, 8)
     assert "peak memory" in said[-1]
 
 

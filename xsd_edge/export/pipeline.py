@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -24,6 +23,7 @@ from xsd_edge.calibration.ranges import PartRanges
 from xsd_edge.export import rtx
 from xsd_edge.export.calibrate import model_digest, ranges_for
 from xsd_edge.export.fixed import fixed_sizes
+from xsd_edge.export.memory import peaks
 from xsd_edge.export.networks import Network
 from xsd_edge.export.onnx_graph import tensor_specs
 from xsd_edge.export.pair import clip_info, drafter_info, load_pair, networks_of, pair_hashes
@@ -259,13 +259,6 @@ def head_contexts(recipe: Recipe) -> dict[str, int]:
 
 
 def _costs(folder: Path, seconds: float) -> str:
-    """Wall time, peak memory of this process and of the model builder, and the bundle's size."""
-    own, builder = (
-        resource.getrusage(who).ru_maxrss / (1 << 20)  # Linux counts kilobytes
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
+    """Wall time, peak memory and the bundle's size."""
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return (
-        f"{seconds:.1f} s, peak memory {own:.2f} GB (model builder {builder:.2f} GB), "
-        f"{size / 1e6:.1f} MB"
-    )
+    return f"{seconds:.1f} s, {peaks()}, {size / 1e6:.1f} MB"

@@ -31,9 +31,7 @@ GroupQueryAttention takes another path, whose last digits int8 activations ampli
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import ctypes
 import json
 import subprocess
 import sys
@@ -49,6 +47,7 @@ from safetensors.torch import save_file
 from transformers import VideoLlavaForConditionalGeneration
 
 from xsd_edge.errors import BundleError
+from xsd_edge.export.memory import return_freed
 from xsd_edge.export.onnx_graph import strip
 from xsd_edge.export.quantize import pack_products
 from xsd_edge.export.target_surgery import (
@@ -162,14 +161,8 @@ def _run_builder(
     command = [sys.executable, "-m", "onnxruntime_genai.models.builder"]
     command += ["-m", "target", "-i", str(checkpoint), "-o", str(built), "-p", precision]
     command += ["-e", backend, "-c", str(built.with_name("cache")), "--extra_options", *options]
-    _return_freed_memory()
+    return_freed()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0 or not (built / filename).is_file():
         last = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
         raise BundleError(f"onnxruntime-genai's model builder failed: {last}")
-
-
-def _return_freed_memory() -> None:
-    """glibc keeps what loading has freed, 400 MB for the demo, which the builder could use."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
