@@ -13,6 +13,7 @@ point. The last line of stdout is one JSON document.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import sys
 import tempfile
@@ -56,7 +57,8 @@ class Sweep(NamedTuple):
 
 
 def peak_from_here() -> None:
-    """Let the kernel forget this process's peak of memory (man 5 proc, clear_refs)."""
+    """Give back free memory; let the kernel forget the peak so far (man 5 proc, clear_refs)."""
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
 
 
@@ -74,28 +76,25 @@ def answer_ms(decoder: Decoder, start: Prefilled, tokens: int, began: float) -> 
     return (perf_counter() - began) * 1e3
 
 
-def visual_sweep(
-    bundle: Bundle, folder: Path, clips: Sequence[int] = FRAMES, sizes: Sequence[int] = TOKENS
-) -> Sweep:
-    points = {(frames, tokens): frames * tokens for tokens in sizes for frames in clips}
+def visual_sweep(bundle: Bundle, folder: Path, tokens: int, clips: Sequence[int] = FRAMES) -> Sweep:
+    """Clips of frames that have so many tokens each."""
     info = replace(bundle.manifest.target, end_tokens=(), masked_tokens=())
     table = np.load(bundle.named("embedding"), mmap_mode="r", allow_pickle=False)
-    longest = max(points.values()) + len(QUESTION) + ANSWER
+    longest = max(clips) * tokens + len(QUESTION) + ANSWER
     graph = longer_target(bundle, folder, longest)
     rng = np.random.default_rng(0)
-    frame = rng.normal(0, 0.1, (max(sizes), info.hidden)).astype(np.float32)
+    frame = rng.normal(0, 0.1, (tokens, info.hidden)).astype(np.float32)
 
-    def measure(point: tuple[int, int]) -> Measured:
-        frames, tokens = point
+    def measure(frames: int) -> Measured:
         context = frames * tokens + len(QUESTION) + ANSWER
         peak_from_here()
         engine = OnnxEngine(graph)
         decoder = Decoder(engine, replace(info, context=context), np.asarray(table))
         began = perf_counter()
         for _ in range(frames - 1):
-            decoder.prefill(frame[:tokens])
+            decoder.prefill(frame)
         watched = perf_counter()
-        last = np.concatenate([frame[:tokens], decoder.embed(QUESTION)])
+        last = np.concatenate([frame, decoder.embed(QUESTION)])
         logits, hidden = decoder.prefill(last)
         start = Prefilled(logits, hidden[-1:], (QUESTION[-1],))
         found = {
@@ -106,7 +105,8 @@ def visual_sweep(
         engine.close()
         return found
 
-    return Sweep("visual tokens", points, measure)
+    unit = f"visual tokens, {tokens} a frame"
+    return Sweep(unit, {frames: frames * tokens for frames in clips}, measure)
 
 
 def length_sweep(session: Session, lengths: Sequence[int] = LENGTHS) -> Sweep:
@@ -177,8 +177,9 @@ def draw(sweeps: Mapping[str, Mapping[str, Any]], path: Path) -> None:
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
+    from PIL import Image
 
-    picture, axes = plt.subplots(len(sweeps), 2, figsize=(8, 2.5 * len(sweeps)), squeeze=False)
+    picture, axes = plt.subplots(len(sweeps), 2, figsize=(7.5, 2.1 * len(sweeps)), squeeze=False)
     for (left, right), sweep in zip(axes, sweeps.values(), strict=True):
         for name, fit in sweep["lines"].items():
             axis = right if name == "peak_mb" else left
@@ -196,7 +197,8 @@ def draw(sweeps: Mapping[str, Mapping[str, Any]], path: Path) -> None:
             axis.tick_params(labelsize=7)
             axis.spines[["top", "right"]].set_visible(False)
     picture.tight_layout()
-    picture.savefig(path, dpi=80)
+    picture.savefig(path, dpi=85)
+    Image.open(path).convert("RGB").quantize(32).save(path, optimize=True)  # a third of the bytes
 
 
 def main() -> None:
@@ -216,7 +218,11 @@ def main() -> None:
             found["length"] = run(length, given.repeats)
         del session, length
         if "visual" in given.only:
-            found["visual"] = run(visual_sweep(bundle, Path(scratch)), given.repeats)
+            for tokens in TOKENS:
+                folder = Path(scratch, str(tokens))
+                folder.mkdir()
+                sweep = visual_sweep(bundle, folder, tokens)
+                found[f"visual_{tokens}"] = run(sweep, given.repeats)
     if given.plot:
         draw(found, given.plot)
     print(json.dumps({"sweeps": found, "repeats": given.repeats}))
