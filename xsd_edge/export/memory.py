@@ -8,12 +8,14 @@ import resource
 
 
 def peaks() -> str:
-    """The most that this process, and the model builder it has run, ever held."""
+    """The most that this process ever held, and a bound for the model builder that it has run:
+    Linux counts with a process what its parent held when it began.
+    """
     own, builder = (
         resource.getrusage(who).ru_maxrss / (1 << 20)  # Linux counts kilobytes
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
-    return f"peak memory {own:.2f} GB (model builder {builder:.2f} GB)"
+    return f"peak memory {own:.2f} GB (model builder at most {builder:.2f} GB)"
 
 
 def return_freed() -> None:

@@ -26,7 +26,7 @@ from xsd_edge.calibration.batches import Feeds
 from xsd_edge.checkpoint_recipe import CheckpointRecipe, VisionSpec
 from xsd_edge.export.calibrate import part_ranges
 from xsd_edge.export.fixed import fixed_sizes
-from xsd_edge.export.memory import peaks
+from xsd_edge.export.memory import peaks, return_freed
 from xsd_edge.export.networks import EXAMPLE_ROWS, Network, draft_head_network, vision_network
 from xsd_edge.export.small_part import SmallPart, for_cpu, for_engine, require_engines
 from xsd_edge.export.target import export_target
@@ -74,6 +74,7 @@ def rehearse(
             _report(report, network.name, made)
             del network, feeds, made
             gc.collect()
+            return_freed()
             progress("dry run", done, len(makers) + 1, {})
         parts["target"] = _target(recipe, board, Path(scratch, "target"), report)
         progress("dry run", len(makers) + 1, len(makers) + 1, {})
