@@ -1,6 +1,7 @@
 """What each way to INT4 costs the demo target: perplexity, exact captions, agreement, size.
 
     python benchmarks/target_int4.py [--scenes 60] [--ways default,k_quant] [--cache .cache]
+    pip install --no-build-isolation gptqmodel optimum  # for the way gptq_optimum; brings CUDA
 
 Captions are those of held-out scenes. Perplexity is of the true caption, teacher-forced; exact are
 greedy answers that equal it; divergence is KL(float32 || way) of the next token, in nats. Every way
@@ -11,8 +12,11 @@ one JSON document.
 from __future__ import annotations
 
 import argparse
+import copy
+import itertools
 import json
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,7 +53,8 @@ BUILDER = {
     "k_quant": "k_quant",
     "k_quant_mixed": "k_quant_mixed",
 }
-WAYS = ("fp32", *BUILDER, "gptq", "all_int8")
+WAYS = ("fp32", *BUILDER, "gptq", "all_int8")  # and gptq_optimum
+BLOCK = 32
 
 
 class Question(NamedTuple):
@@ -100,28 +105,99 @@ class Gptq(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is untyp
         return iter(self.get_next, None)
 
 
+Scales = dict[bytes, NDArray[np.float32]]  # of each rounded row of a weight, by the row's bytes
+
+
+def optimums_gptq(pair: Pair) -> tuple[Any, Scales]:
+    """The target with its layers' weights rounded by optimum's GPTQ, and their blocks' scales."""
+    quantizing = import_module("optimum.gptq")
+    target = copy.deepcopy(pair.target)
+    language = target.model.language_model
+    clips = [scene_clip(seed, pair.recipe.world) for seed in CALIBRATION_SEEDS]
+    rows = [read(pair, frames_of(pair, clip), clip).inputs[0] for clip in clips]
+    starts = np.cumsum([0, *map(len, rows)])
+    spans = [torch.arange(*span)[None] for span in itertools.pairwise(starts.tolist())]
+    # It takes tokens only: each row of a prompt, visual or not, is one here.
+    words, language.embed_tokens = (
+        language.embed_tokens,
+        torch.nn.Embedding.from_pretrained(torch.cat(rows)),
+    )
+    quantizer = quantizing.GPTQQuantizer(
+        bits=4,
+        group_size=BLOCK,
+        dataset=[{"input_ids": span, "attention_mask": torch.ones_like(span)} for span in spans],
+        block_name_to_quantize="layers",
+        module_name_preceding_first_block=["embed_tokens"],
+    )
+    found: dict[str, Any] = {}
+    quantizer.pack_model = lambda model, quantizers: found.update(quantizers)
+    quantizer.post_init_model = lambda model: model
+    with torch.no_grad():
+        quantizer.quantize_model(language)
+    language.embed_tokens = words
+    del language.config.quantization_config  # it says what the checkpoint is not: packed
+    scales: Scales = {}
+    for path, (_, scale, _, group) in found.items():
+        weight = language.get_submodule(path).weight.detach().float().numpy()
+        assert torch.equal(group.long().cpu(), torch.arange(weight.shape[1]) // BLOCK)
+        scales |= zip(map(bytes, np.ascontiguousarray(weight)), scale.float().numpy(), strict=True)
+    return target, scales
+
+
+def pack_rows(model: onnx.ModelProto, scales: Scales) -> None:
+    """Products whose weights are already rounded, as ONNX Runtime's MatMulNBits, in place."""
+    graph = model.graph
+    constants = {c.name: c for c in graph.initializer}
+    for node in graph.node:
+        if node.op_type != "MatMul" or node.input[1] not in constants:
+            continue
+        name = node.input[1]
+        weight = np.ascontiguousarray(onnx.numpy_helper.to_array(constants[name]).T)  # [N, K]
+        if bytes(weight[0]) not in scales:
+            continue  # the vocabulary product
+        scale = np.stack([scales[bytes(row)] for row in weight])  # [N, K / BLOCK]
+        n, k = weight.shape
+        codes = np.rint(weight.reshape(n, -1, BLOCK) / scale[..., None]) + 8
+        assert codes.min() >= 0
+        assert codes.max() <= 15
+        pairs = codes.astype(np.uint8)
+        packed = pairs[..., ::2] | pairs[..., 1::2] << 4  # [N, K / BLOCK, BLOCK / 2]
+        constants[name].CopyFrom(onnx.numpy_helper.from_array(packed, name))
+        graph.initializer.append(onnx.numpy_helper.from_array(scale.ravel(), f"{name}_scales"))
+        node.op_type, node.domain = "MatMulNBits", "com.microsoft"
+        node.input.append(f"{name}_scales")
+        settings = {"K": k, "N": n, "bits": 4, "block_size": BLOCK, "accuracy_level": 4}
+        node.attribute.extend(onnx.helper.make_attribute(*item) for item in settings.items())
+
+
 def make(way: str, pair: Pair, tokenizer: str, info: TargetInfo, folder: Path) -> Path:
     """The target's graph in one way; its folder holds nothing else."""
     if way in BUILDER:
         last = exporting.BUILDER_OPTIONS["int4"]
-        chosen = f"int4_algo_config={BUILDER[way]}"
-        exporting.BUILDER_OPTIONS["int4"] = (*last, chosen)
+        # Under its old and its new name, too.
+        chosen = (f"int4_algo_config={BUILDER[way]}", f"algo_config={BUILDER[way]}")
+        exporting.BUILDER_OPTIONS["int4"] = (*last, *chosen)
         try:
             made = exporting.export_target(pair.target, tokenizer, folder, context=info.context)
         finally:
             exporting.BUILDER_OPTIONS["int4"] = last
         return made.graph
+    target, scales = optimums_gptq(pair) if way == "gptq_optimum" else (pair.target, {})
     made = exporting.export_target(
-        pair.target, tokenizer, folder, context=info.context, precision="fp32"
+        target, tokenizer, folder, context=info.context, precision="fp32"
     )
     if way == "fp32":
         return made.graph
     model = onnx.load(str(made.graph))
+    if way == "gptq_optimum":
+        pack_rows(model, scales)
     if way == "gptq":
         with quiet():
-            settings = GPTQWeightOnlyQuantConfig(Gptq(pair, info), block_size=32)
+            settings = GPTQWeightOnlyQuantConfig(Gptq(pair, info), block_size=BLOCK)
             packer = MatMulNBitsQuantizer(
                 model,
+                block_size=BLOCK,
+                is_symmetric=True,
                 accuracy_level=4,
                 nodes_to_exclude=[exporting.LAST_PRODUCT],
                 algo_config=settings,
