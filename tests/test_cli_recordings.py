@@ -12,7 +12,7 @@ from tests.conftest import RECORDING, ROOT, TINY_BUNDLE, Python
 CUT = ROOT / "tests" / "data" / "cut10ms.dat"
 KEYS = [
     *("format", "width", "height", "events", "t_first_us", "t_last_us", "on_events", "frames"),
-    *("triggers", "dropped", "repaired", "truncated", "checksum"),
+    *("triggers", "imu", "dropped", "repaired", "truncated", "checksum"),
 ]
 
 

@@ -33,6 +33,7 @@ class Golden(NamedTuple):
     on_events: int
     checksum: str
     triggers: int = 0
+    imu: int = 0
     frames: int = 0
 
 
@@ -73,7 +74,8 @@ HERE = (
     Golden(
         "evl_sample.aedat4", "aedat4", (346, 260),
         6_676, 1_589_163_147_368_868, 1_589_163_147_538_809, 3_563,
-        "702a99e10814b7c2de70b1b880dad0300970ba42897be598b218cd5d9649cbf0", triggers=17, frames=4,
+        "702a99e10814b7c2de70b1b880dad0300970ba42897be598b218cd5d9649cbf0",
+        triggers=17, imu=160, frames=4,
     ),
 )  # fmt: skip
 ELSEWHERE = (
@@ -119,6 +121,7 @@ def judge(folder: Path, golden: Golden) -> None:
         "on_events": golden.on_events,
         "frames": golden.frames,
         "triggers": golden.triggers,
+        "imu": golden.imu,
         "dropped": 0,
         "repaired": 0,
         "truncated": False,

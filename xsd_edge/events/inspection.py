@@ -37,6 +37,7 @@ def inspect_source(source: EventSource) -> dict[str, object]:
         "on_events": on_events,
         "frames": len(frames.t_us) if isinstance(frames, FrameTrack) else 0,
         "triggers": seen.triggers,
+        "imu": seen.imu,
         "dropped": seen.dropped_geometry,
         "repaired": seen.resyncs + seen.backward_jumps,
         "truncated": seen.truncated,

@@ -47,10 +47,10 @@ class Counters:
 
     `dropped_geometry` counts events outside the sensor, `resyncs` stretches of bytes that were
     skipped because they mean nothing, `backward_jumps` how often the clock ran backwards;
-    `triggers` counts edges of the trigger inputs; `lost` counts what a driver or the kernel threw
-    away before we saw it, in its own units (USB packets, datagrams, buffers), and `reconnects` how
-    often the camera came back; `truncated` is set when the data end in the middle of a word or
-    record.
+    `triggers` counts edges of the trigger inputs, `imu` samples of an inertial sensor; `lost`
+    counts what a driver or the kernel threw away before we saw it, in its own units (USB packets,
+    datagrams, buffers), and `reconnects` how often the camera came back; `truncated` is set when
+    the data end in the middle of a word or record.
     """
 
     events: int = 0
@@ -58,6 +58,7 @@ class Counters:
     resyncs: int = 0
     backward_jumps: int = 0
     triggers: int = 0
+    imu: int = 0
     lost: int = 0
     reconnects: int = 0
     truncated: bool = False

@@ -6,6 +6,7 @@ import inspect
 import re
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from tests.events.live.fake_driver import (
@@ -231,3 +232,12 @@ def test_without_the_driver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(__import__("sys").modules, "neuromorphic_drivers", None)
     with pytest.raises(ExtraMissingError, match=r'pip install "xsd-edge\[camera\]"'):
         usb()
+
+
+def test_triggers_and_inertial_samples_are_counted(driver: FakeDriver) -> None:
+    given = packet(events(1, 2, 3))
+    given.trigger_events, given.imu_events = np.zeros(2), np.zeros(5)
+    driver.plug([(status(), given)])
+    camera = usb()
+    seen(camera)
+    assert (camera.counters.events, camera.counters.triggers, camera.counters.imu) == (3, 2, 5)

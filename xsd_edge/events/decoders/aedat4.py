@@ -1,4 +1,5 @@
-"""AEDAT4: iniVation's recordings: events, frames, triggers; read by the library `aedat`.
+"""AEDAT4: iniVation's recordings, read by the library `aedat`: events and frames, and how many
+triggers and inertial samples there are.
 
 Runs in a child process (see isolated). Times are Unix microseconds.
 """
@@ -70,18 +71,19 @@ def survey(path: Path) -> Survey:
 
 
 def events(path: Path) -> Iterator[Events | Counts]:
-    """The first event stream; triggers of all streams."""
+    """The first event stream; triggers and inertial samples of all streams."""
     packets = _Packets(path)
     wanted = packets.first("events")
-    triggers = 0
+    triggers = imu = 0
     for packet in packets:
         triggers += len(packet.get("triggers", ()))
+        imu += len(packet.get("imus", ()))
         if packet["stream_id"] == wanted:
             found = packet["events"]
             for at in range(0, len(found), LONGEST_PACKET):
                 part = found[at : at + LONGEST_PACKET]
                 yield Events(part["t"].astype(np.int64), part["x"], part["y"], part["on"])
-    yield Counts(triggers, packets.truncated)
+    yield Counts(triggers, imu, packets.truncated)
 
 
 def frames(path: Path, first: int) -> Iterator[NDArray[np.uint8]]:

@@ -96,7 +96,7 @@ def events(path: Path) -> Iterator[Events | Counts]:
             else:
                 t, x, y, p = (column[at : at + BLOCK] for column in columns)
             yield Events(t.astype(np.int64) + offset, x, y, p)
-    yield Counts(0, False)
+    yield Counts(0, 0, False)
 
 
 def frames(path: Path, first: int) -> Iterator[NDArray[np.uint8]]:

@@ -101,6 +101,7 @@ def _decoded(
         for message in _messages(reader, "events", path):
             if message.kind == "counts":
                 counters.triggers += message.values["triggers"]
+                counters.imu += message.values["imu"]
                 counters.truncated |= message.values["truncated"]
             else:
                 yield from continuity.packets(*check(*message.arrays))

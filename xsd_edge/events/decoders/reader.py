@@ -23,6 +23,7 @@ class Counts(NamedTuple):
     """What there is besides events."""
 
     triggers: int
+    imu: int
     truncated: bool
 
 

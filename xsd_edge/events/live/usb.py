@@ -59,6 +59,8 @@ class UsbCamera(LiveSource):
         events = packet.polarity_events
         if packet.trigger_events is not None:
             self.counters.triggers += len(packet.trigger_events)
+        if getattr(packet, "imu_events", None) is not None:  # not every camera has the sensor
+            self.counters.imu += len(packet.imu_events)
         if events is None:
             return []
         lost = packet.polarity_events_overflow_indices
