@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import Python
+from tests.conftest import ROOT, Python
 from xsd_edge.boards import Board
 from xsd_edge.bundle import MANIFEST, Bundle, Manifest, sha256_of
 from xsd_edge.calibration.batches import Pair
@@ -23,6 +23,7 @@ from xsd_edge.export.pipeline import DEMO_SEED, export_bundle
 from xsd_edge.recipe import Recipe
 from xsd_edge.runtime.cosines import row_cosines
 from xsd_edge.runtime.engine import open_engine
+from xsd_edge.runtime.session import Session
 from xsd_edge.video.frames import TrackFrames
 from xsd_edge.world.scenes import HELD_OUT
 
@@ -72,6 +73,31 @@ def test_precisions_and_defaults(bundle: Bundle) -> None:
     assert set(bundle.part("draft_head").files) == {"fp32", "int8", "int8_blocks"}
     assert bundle.part("draft_head").default == "int8_blocks"
     assert set(bundle.part("target").files) == {"int4"}
+
+
+@pytest.mark.slow
+def test_a_board_without_int4_gets_the_exact_target(
+    recipe: Recipe, cache: Path, bundle: Bundle, tmp_path: Path
+) -> None:
+    board = tmp_path / "mine.toml"
+    text = (ROOT / "profiles" / "cpu.toml").read_text(encoding="utf-8")
+    board.write_text(text.replace(', "int4"]', "]"), encoding="utf-8")
+    folder = tmp_path / "exact"
+    export_bundle(recipe, Board.load(str(board)), folder, cache=cache, report=print)
+    exact = Bundle(folder)
+    assert set(exact.part("target").files) == {exact.part("target").default} == {"fp32"}
+    (agreement,) = json.loads(exact.named("parity").read_text())["target"]
+    assert agreement["same_answers"] == agreement["clips"]
+    assert agreement["divergence"] < 1e-6
+    session = Session(exact)
+    session.begin_clip()
+    session.add_frame(np.full((64, 64, 3), 128, np.uint8))
+    rounded = Session(bundle)
+    rounded.begin_clip()
+    rounded.add_frame(np.full((64, 64, 3), 128, np.uint8))
+    found, other = (each.ask("Describe the scene.").logits for each in (session, rounded))
+    assert row_cosines(found, other).min() > 0.99
+    assert not np.array_equal(found, other)
 
 
 @pytest.mark.slow
@@ -177,7 +203,7 @@ def old_bundle(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in folder.iterdir()}
 
 
-@pytest.mark.parametrize("moment", ["loading", "quantizing"])
+@pytest.mark.parametrize("moment", ["loading", "language model"])
 def test_interrupted_export_leaves_the_old_bundle(
     recipe: Recipe, cache: Path, tmp_path: Path, moment: str
 ) -> None:
@@ -208,7 +234,7 @@ export_bundle(tiny_recipe(Path(recipe)), board, Path(folder), cache=Path(cache),
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", ["quantizing", "vision fp16"])
+@pytest.mark.parametrize("moment", ["language model", "vision fp16"])
 def test_killed_export_leaves_the_old_bundle(
     recipe: Recipe, cache: Path, tmp_path: Path, python: Python, moment: str
 ) -> None:

@@ -111,7 +111,9 @@ class _Export:
         self._writer, self._pair, self._board, self._report = writer, pair, board, report
         self._engines = board.engine == "tensorrt"
         self._target_backend = "cuda" if self._engines else "cpu"
-        cache_type = "float16" if self._engines else "float32"
+        self._precision = target_precision(board)
+        half = self._engines and self._precision == "int4"
+        cache_type = "float16" if half else "float32"
         self._info: TargetInfo = target_info(pair.recipe, pair.target, cache_type)
         self._progress, self._steps = progress, steps
         self._parts: dict[str, Part] = {}
@@ -122,31 +124,33 @@ class _Export:
             report('engine parts are not compiled here: pip install "xsd-edge[rtx]" does that')
 
     def target(self, tokenizer_json: str, clips: list[Clip]) -> None:
-        """The language model in INT4, and the reference that its gate needs."""
-        self._report("target: quantizing the language model to int4")
-        folder = self._writer.path("target/int4.onnx").parent
+        """The language model, and the reference that its gate needs."""
+        precision = self._precision
+        self._report(f"target: writing the language model in {precision}")
+        folder = self._writer.path(f"target/{precision}.onnx").parent
         written = export_target(
             self._pair.target,
             tokenizer_json,
             folder,
             context=self._info.context,
+            precision=precision,
             backend=self._target_backend,
         )
         self._report(f"target: answering {len(clips)} held-out clips in PyTorch and from the graph")
         spoken = speak(self._pair, clips, DESCRIBE, self._info)
-        agreement = check_target(self._pair, written.graph, "int4", self._info, spoken)
+        agreement = check_target(self._pair, written.graph, precision, self._info, spoken)
         self._agreements.append(agreement)
         self._report(
-            f"target int4: {agreement.same_answers} of {agreement.clips} greedy answers equal, "
-            f"{agreement.greedy:.1%} of greedy tokens; teacher-forced {agreement.top1:.1%}, "
+            f"target {precision}: {agreement.same_answers} of {agreement.clips} greedy answers "
+            f"equal, {agreement.greedy:.1%} of greedy tokens; teacher-forced {agreement.top1:.1%}, "
             f"divergence {agreement.divergence:.4f}"
         )
         agreement.require()
         outcome = target_reference(self._pair, written.graph, self._info, spoken[0])
         reference = self._reference("target", *outcome)
         data = self._writer.entry(f"target/{written.data.name}")
-        graphs = {"int4": self._writer.entry(f"target/{written.graph.name}")}
-        self._add_part("target", graphs, "int4", reference, attachments=(data,))
+        graphs = {precision: self._writer.entry(f"target/{written.graph.name}")}
+        self._add_part("target", graphs, precision, reference, attachments=(data,))
 
     def small_part(self, network: Network, ranges: PartRanges, checking: list[Feeds]) -> None:
         """One network in the board's precisions."""
@@ -250,6 +254,11 @@ class _Export:
             attachments=attachments,
         )
         self._progress(PHASE, len(self._parts), self._steps, {})
+
+
+def target_precision(board: Board) -> str:
+    """INT4 on every board that has it; a board without it gets the exact model."""
+    return "int4" if "int4" in board.precisions else "fp32"
 
 
 def head_contexts(recipe: Recipe) -> dict[str, int]:
