@@ -14,6 +14,7 @@ import pytest
 
 from xsd_edge.errors import SourceError
 from xsd_edge.events.cutter import Slice
+from xsd_edge.events.listening import Heard
 from xsd_edge.events.live.frames import MEMORY, LiveFrames
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.events.source import FrameTrack
@@ -182,9 +183,24 @@ def test_a_webcam_gives_the_frame_of_when_the_slice_was_complete() -> None:
     kept, webcam._error = webcam._error, None
     at = [replace(slice_at(0, 1), ready_s=s) for s in (0.5, 1.0, 2.9, 99.0)]
     assert levels(webcam, *at) == [10, 10, 20, 30]
+    webcam.offset_us = 1_000_000
+    assert levels(webcam, *at) == [10, 10, 10, 30]
+    heard = Heard(EventPacket.empty(), began_us=0, behind_us=400_000)
+    assert [frame.t_us for frame in webcam.around(heard)] == [600_000, 1_600_000, 2_600_000]
     webcam._error = kept
     with pytest.raises(SourceError, match="plug the camera in again"):
         webcam.at(at[0])
+
+
+def test_frames_about_what_was_heard_are_on_the_events_clock(video: Path, folder: Path) -> None:
+    began = 7_000_000_000
+    t = np.array([began, began + 100_000])
+    none = np.zeros(2, np.uint16)
+    heard = Heard(EventPacket(t, none, none, none.astype(np.uint8)), began, 0)
+    shown = list(VideoFrames(video).around(heard))
+    assert [frame.t_us - began for frame in shown] == [100_000 * n for n in range(10)]
+    images = open_frames(f"{folder}?fps=10")
+    assert [frame.t_us - began for frame in images.around(heard)] == [0, 100_000, 200_000, 300_000]
 
 
 def test_live_frames_keep_to_their_memory() -> None:

@@ -14,6 +14,12 @@ Video = Annotated[
 Frames = Annotated[
     str, typer.Option(metavar="auto|rendered", help="rendered: the target sees event frames.")
 ]
+Offset = Annotated[
+    str,
+    typer.Option(
+        metavar="MS|auto", help="How much later events tell of a moment than frames; auto: measure."
+    ),
+]
 Prompt = Annotated[
     list[str] | None, typer.Option(metavar="TEXT", help="Ask this about each clip; repeatable.")
 ]

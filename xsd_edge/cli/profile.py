@@ -14,6 +14,7 @@ from xsd_edge.cli.answering import (
     Gamma,
     MaxTokens,
     Mode,
+    Offset,
     Prompt,
     Seed,
     Temperature,
@@ -47,6 +48,7 @@ def profile(
     mode: Mode = "rejection",
     exact: Exact = False,
     frames: Frames = "auto",
+    offset: Offset = "0",
     max_tokens: MaxTokens = 128,
     as_json: Annotated[bool, typer.Option("--json", help="The whole profile as JSON.")] = False,
     trace: Annotated[
@@ -94,6 +96,7 @@ def profile(
         frames=cast(asked.Frames, frames),  # checked there
         max_tokens=max_tokens,
         mode=cast(asked.Mode, mode),
+        offset=asked.parse_offset(offset),
         force=force,
     )
     options = ProfileOptions(run, max_clips, trace=trace, html=html)

@@ -14,6 +14,7 @@ from xsd_edge.cli.answering import (
     Gamma,
     MaxTokens,
     Mode,
+    Offset,
     Prompt,
     Seed,
     Temperature,
@@ -92,6 +93,7 @@ def run(
     camera: Camera,
     video: Video = None,
     frames: Frames = "auto",
+    offset: Offset = "0",
     prompt: Prompt = None,
     temperature: Temperature = 0.0,
     top_p: TopP = 1.0,
@@ -138,6 +140,7 @@ def run(
         frames=cast(asked.Frames, frames),  # checked there
         compare_plain=compare_plain,
         mode=cast(asked.Mode, mode),
+        offset=asked.parse_offset(offset),
         record=record,
     )
     from xsd_edge.web.server import serving

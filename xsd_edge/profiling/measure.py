@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from xsd_edge.boards import Board
@@ -20,6 +21,7 @@ from xsd_edge.profiling.sampler import Sampler
 from xsd_edge.profiling.sensors import Sensors
 from xsd_edge.profiling.taps import EngineTap, SourceTap, peak_resident_bytes, resident_bytes
 from xsd_edge.runtime.app import DEMO, frames_for
+from xsd_edge.runtime.clocks import on_one_clock
 from xsd_edge.runtime.session import Session
 from xsd_edge.runtime.stages import Call
 
@@ -98,28 +100,26 @@ def _read_once(
     """One pass over the source, or what is still wanted of it."""
     run = options.run
     spec = str(bundle.named("demo_clip")) if run.camera == DEMO else run.camera
-    source = SourceTap(open_source(spec))
-    seen.live, frames_read = source.live, list[Call]()
-    clip = bundle.manifest.clip
-    reader = ClipReader(source, clip.duration_us, clip.frames, drop_late=source.live)
-    try:
-        frames = frames_for(source, run)
-        seen.frames = frames.kind
+    with closing(open_source(spec)) as opened:
+        frames = frames_for(opened, run)
+        source = SourceTap(on_one_clock(opened, frames, run))
+        seen.live, seen.frames, frames_read = source.live, frames.kind, list[Call]()
+        clip = bundle.manifest.clip
+        reader = ClipReader(source, clip.duration_us, clip.frames, drop_late=source.live)
 
         def arms() -> Arms:
             return Arms(session, source.geometry, frames.kind, run, tap.calls)
 
         both = arms()
-        for number, captured in enumerate(clips(reader, frames, frames_read)):
-            if not seen.passes and not number:
-                arms().pair(captured, plain_first=False)  # first runs of engines cost more
-            seen.pairs.append(both.pair(captured, plain_first=bool(len(seen.pairs) % 2)))
-            seen.events += sum(len(s.events) for s in captured.slices)
-            progress(len(seen.pairs), options.clips)
-            if len(seen.pairs) == options.clips:
-                break
-    finally:
-        reader.close()
+        with closing(reader):
+            for number, captured in enumerate(clips(reader, frames, frames_read)):
+                if not seen.passes and not number:
+                    arms().pair(captured, plain_first=False)  # first runs of engines cost more
+                seen.pairs.append(both.pair(captured, plain_first=bool(len(seen.pairs) % 2)))
+                seen.events += sum(len(s.events) for s in captured.slices)
+                progress(len(seen.pairs), options.clips)
+                if len(seen.pairs) == options.clips:
+                    break
     seen.reading += [*source.calls, *frames_read]
     if not seen.passes:
         seen.clips = len(seen.pairs)

@@ -16,6 +16,7 @@ from xsd_edge.events.replay import ClipFolder, Replay
 from xsd_edge.events.source import EventSource, Paced
 from xsd_edge.machine import Machine
 from xsd_edge.runtime.ahead import enough_cores
+from xsd_edge.runtime.clocks import on_one_clock
 from xsd_edge.runtime.engine_store import missing_engines
 from xsd_edge.runtime.figures import Tally
 from xsd_edge.runtime.lines import JsonLines, TextLines
@@ -27,7 +28,13 @@ from xsd_edge.runtime.report import Summary
 from xsd_edge.runtime.session import Session
 from xsd_edge.runtime.view import LiveView
 from xsd_edge.runtime.watch import Scene, Watcher, Watchers
-from xsd_edge.video.frames import FrameSource, RenderedFrames, TrackFrames, open_frames
+from xsd_edge.video.frames import (
+    ClockedFrames,
+    FrameSource,
+    RenderedFrames,
+    TrackFrames,
+    open_frames,
+)
 
 DEMO = "demo"  # the paired clip that the bundle ships
 
@@ -62,7 +69,7 @@ def run(options: RunOptions, listeners: Sequence[Watcher] = ()) -> None:
             _answer_all(session, reading, source.geometry, options, recorder, listeners)
 
 
-def frames_for(source: EventSource, options: RunOptions) -> FrameSource:
+def frames_for(source: EventSource, options: RunOptions) -> ClockedFrames:
     """The frames that the options and the recording give the target."""
     if options.video is not None:
         return open_frames(options.video)
@@ -79,6 +86,8 @@ def _reading(
         own = source.has_frames and options.frames == "auto" and options.video is None
         replay = Replay(source, paced=not options.fast, frames=own)
         return Reading(replay, replay if own else frames_for(source, options))
+    frames = frames_for(source, options)
+    source = on_one_clock(source, frames, options)
     paced = source if source.live or options.fast else Paced(source)
     reader = ClipReader(
         paced,
@@ -87,7 +96,7 @@ def _reading(
         drop_late=not options.fast or source.live,
         dropped=recorder.dropped if recorder else None,
     )
-    return Reading(reader, frames_for(source, options))
+    return Reading(reader, frames)
 
 
 def _say_first(source: EventSource, frames: FrameSource, options: RunOptions) -> None:

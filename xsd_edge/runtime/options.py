@@ -12,6 +12,7 @@ from xsd_edge.errors import XsdEdgeError
 DESCRIBE = "Describe the scene."  # what is asked when nothing else is
 Frames = Literal["auto", "rendered"]
 Mode = Literal["rejection", "exact-match"]
+FARTHEST_MS = 10_000.0  # clocks that are farther apart are no offset but another recording
 
 
 class OptionError(XsdEdgeError):
@@ -49,6 +50,7 @@ class RunOptions:
     frames: Frames = "auto"
     compare_plain: bool = False  # decode each answer plainly as well, and report the speed-up
     mode: Mode = "rejection"  # how drafts are verified when the temperature is above 0
+    offset: float | Literal["auto"] = 0.0  # milliseconds that events tell of a moment after frames
     record: Path | None = None  # a new folder for events, frames and answers
 
     def __post_init__(self) -> None:
@@ -72,6 +74,8 @@ class RunOptions:
             raise OptionError(f"--gamma must be 'auto', 0 or above, not {self.gamma}")
         if not (math.isfinite(self.wait) and self.wait >= 0):
             raise OptionError(f"--wait must be 0 or more seconds, not {self.wait}")
+        if self.offset != "auto" and not abs(self.offset) <= FARTHEST_MS:
+            raise OptionError(f"--offset must be 'auto' or up to {FARTHEST_MS:g} ms, either way")
         if self.max_clips is not None and self.max_clips < 1:
             raise OptionError(f"--max-clips must be 1 or above, not {self.max_clips}")
         if self.max_tokens < 1:
@@ -90,6 +94,20 @@ class RunOptions:
             raise OptionError("--plain drafts nothing; leave out --gamma, or leave out --plain")
         if self.video is not None and self.frames == "rendered":
             raise OptionError("--frames rendered and --video both say where frames come from")
+
+
+def parse_offset(text: str) -> float | Literal["auto"]:
+    """'auto' or milliseconds.
+
+    Raises:
+        OptionError: neither.
+    """
+    if text == "auto":
+        return "auto"
+    try:
+        return float(text)
+    except ValueError as error:
+        raise OptionError(f"--offset must be 'auto' or milliseconds, not {text!r}") from error
 
 
 def parse_gamma(text: str) -> int | None:
