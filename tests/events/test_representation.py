@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from xsd_edge.events.packet import EventPacket, Geometry
-from xsd_edge.events.representation import count_bins, event_image
+from xsd_edge.events.representation import (
+    count_bins,
+    event_image,
+    stacked_histogram,
+    time_surface,
+    voxel_grid,
+)
 
 
 def random_events(seed: int, count: int, geometry: Geometry, t0: int, t1: int) -> EventPacket:
@@ -77,7 +83,77 @@ def test_count_bins_is_per_sensor_pixel() -> None:
         np.testing.assert_allclose(counts[1], 1)
 
 
+def slow_voxel_grid(events: EventPacket, geometry: Geometry, bins: int) -> NDArray[np.float32]:
+    """What events give to the instant before them, and to the one behind, summed apart."""
+    before, behind = np.zeros((2, bins + 1, geometry.height, geometry.width))
+    first, last = int(events.t[0]), int(events.t[-1])
+    for t, x, y, p in zip(*(getattr(events, k).tolist() for k in "txyp"), strict=True):
+        at = (t - first) * ((bins - 1) / max(last - first, 1))
+        number, sign = int(at), 2.0 * p - 1
+        later = sign * (at - number)
+        before[number, y, x] += sign - later
+        behind[number + 1, y, x] += later
+    return (before + behind)[:bins].astype(np.float32)
+
+
+def slow_histogram(
+    events: EventPacket, geometry: Geometry, bins: int, cut_off: int
+) -> NDArray[np.uint8]:
+    counts = np.zeros((2 * bins, geometry.height, geometry.width), np.uint8)
+    first, last = int(events.t[0]), int(events.t[-1])
+    for t, x, y, p in zip(*(getattr(events, k).tolist() for k in "txyp"), strict=True):
+        number = min((t - first) * bins // max(last - first, 1), bins - 1)
+        counts[p * bins + number, y, x] = min(int(counts[p * bins + number, y, x]) + 1, cut_off)
+    return counts
+
+
+def slow_time_surface(
+    events: EventPacket, geometry: Geometry, t_us: int, tau_us: float
+) -> NDArray[np.float32]:
+    surface = np.zeros((2, geometry.height, geometry.width), np.float32)
+    for t, x, y, p in zip(*(getattr(events, k).tolist() for k in "txyp"), strict=True):
+        surface[p, y, x] = np.exp((t - t_us) / tau_us)
+    return surface
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    count=st.integers(1, 300),
+    width=st.integers(1, 12),
+    height=st.integers(1, 12),
+    bins=st.integers(1, 7),
+    t0=st.integers(-1000, 10**12),
+    span=st.integers(1, 1000),
+)
+def test_network_inputs_equal_their_loops_bit_for_bit(
+    seed: int, count: int, width: int, height: int, bins: int, t0: int, span: int
+) -> None:
+    geometry = Geometry(width, height)
+    events = random_events(seed, count, geometry, t0, t0 + span)
+    for fast, slow in (
+        (voxel_grid(events, geometry, bins), slow_voxel_grid(events, geometry, bins)),
+        (stacked_histogram(events, geometry, bins, 3), slow_histogram(events, geometry, bins, 3)),
+        (
+            time_surface(events, geometry, t0 + span, 250.0),
+            slow_time_surface(events, geometry, t0 + span, 250.0),
+        ),
+    ):
+        assert (fast.dtype, fast.shape) == (slow.dtype, slow.shape)
+        assert fast.tobytes() == slow.tobytes()
+
+
+def test_hot_pixels_do_not_wrap() -> None:
+    ones = np.ones(700, np.uint16)
+    events = EventPacket(np.zeros(700, np.int64), ones, ones, ones.astype(np.uint8))
+    assert stacked_histogram(events, Geometry(3, 2), 4).max() == 255
+
+
 def test_no_events() -> None:
+    none = EventPacket.empty()
+    assert not voxel_grid(none, Geometry(8, 6), 5).any()
+    assert not stacked_histogram(none, Geometry(8, 6), 5).any()
+    assert not time_surface(none, Geometry(8, 6), 0, 1e4).any()
     assert not count_bins(EventPacket.empty(), Geometry(8, 6), 0, 10, 5, 4).any()
     assert (event_image(EventPacket.empty(), Geometry(8, 6)) == 255).all()
 

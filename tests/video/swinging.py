@@ -26,4 +26,5 @@ def swinging_events() -> EventPacket:
     """What pixels that look every 5 ms tell."""
     pixels = PixelModel(GEOMETRY, PRESETS["default"], 0)
     steps = [pixels.step(luma_of(picture(t)), t) for t in range(0, LASTING_US, 5_000)]
-    return EventPacket(*(np.concatenate([getattr(s, key) for s in steps]) for key in "txyp"))
+    t, x, y, p = (np.concatenate([getattr(s, key) for s in steps]) for key in "txyp")
+    return EventPacket(t, x, y, p)

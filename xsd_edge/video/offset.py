@@ -122,11 +122,9 @@ class _Intervals:
         which = np.repeat(np.arange(last - first), np.diff(borders))
         change = self._change[first:last]
         if signed:
-            cells = change.shape[1]
-            sums: Floats = np.bincount(
-                which * cells + self._cell[among], self._sign[among], change.size
-            )
-            return _pearson(sums, change.ravel())
+            at = which * change.shape[1] + self._cell[among]
+            sums = np.bincount(at, self._sign[among], change.size)
+            return _pearson(sums.astype(np.float64), change.ravel())
         counts = np.bincount(which, minlength=last - first).astype(np.float64)
         lasted = np.diff(self._t_us[first : last + 1])
         return _pearson(counts / lasted, np.abs(change).mean(1) / lasted)
