@@ -123,6 +123,21 @@ class EarlyTraining:
 
 
 @dataclass(frozen=True, slots=True)
+class AblationSpec:
+    """What every row of the ablation learns from, for how long, and on what it is judged; batch,
+    rate and feedback are the drafter's.
+    """
+
+    streams: int  # answered by the target
+    clips: int  # of each stream
+    questions: int  # about each clip beside its caption
+    align_steps: int
+    steps: int
+    judged_streams: int  # held out
+    judged_clips: int  # of each, the first of which only gives the previous answers
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """One model pair: everything that `train` and `export` need to make its bundle."""
 
@@ -135,6 +150,7 @@ class Recipe:
     folder: Path  # where the file lies: its own paths start here
     early: EarlySpec | None = None  # a pair without one repeats its last answer as an early draft
     early_training: EarlyTraining | None = None
+    ablation: AblationSpec | None = None
     world: World = PLAIN  # what target and drafter are trained, calibrated and judged in
 
     @classmethod

@@ -161,6 +161,38 @@ def train_early_command(
         _finish(run, train_early_drafter)
 
 
+@train.command("ablate")
+def train_ablate_command(
+    bundle: Annotated[
+        Path, typer.Argument(metavar="BUNDLE", help="A bundle with the recipe's target.")
+    ],
+    recipe: RecipeOption = "demo",
+    folder: FolderOption = None,
+    resume: ResumeOption = False,
+    save_every: SaveOption = EVERY_S,
+    table: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.md", help="A page whose marked part is to be the table."),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw acceptance by kind of token.")
+    ] = None,
+) -> None:
+    """Train one head on different inputs, and measure each in the real loop (build host)."""
+    with _run(recipe, folder, resume, save_every) as run:
+        from xsd_edge.bundle import Bundle
+        from xsd_edge.training.ablation.plot import draw
+        from xsd_edge.training.ablation.run import ablate
+        from xsd_edge.training.ablation.table import put
+
+        found = ablate(run, Bundle(bundle))
+        if table:
+            put(found, table)
+        if plot:
+            draw(found, plot)
+    console.data_json(found, indent=1)
+
+
 def _check_loss(given: str, known: Mapping[str, object]) -> None:
     from xsd_edge.errors import RecipeError
 

@@ -13,7 +13,7 @@ from transformers import VideoLlavaForConditionalGeneration
 
 from xsd_edge.errors import TrainingError
 from xsd_edge.export.target import export_target
-from xsd_edge.models.drafter import Drafter
+from xsd_edge.models.drafter import Drafter, DraftHead
 from xsd_edge.models.trained import CONTEXT, target_info, trained_target
 from xsd_edge.recipe import Recipe
 from xsd_edge.training import drafter as drafting
@@ -158,7 +158,7 @@ def set_up(run: Run, *, anew: bool) -> Bench:
     table = model.model.language_model.get_input_embeddings().weight.detach().float()
     vocabulary = drafting.draft_vocabulary(data)
     drafter = Drafter(recipe.drafter, table.shape[1], len(vocabulary))
-    _level(drafter, data, table)
+    level(drafter.head, data, table)
     return Bench(
         run,
         drafter.to(run.workers.device),
@@ -223,9 +223,9 @@ def meanings(
     return Meanings({kind: word(kind) for kind in kinds}, places / 4)
 
 
-def _level(drafter: Drafter, data: Distilled, table: Tensor) -> None:
+def level(head: DraftHead, data: Distilled, table: Tensor) -> None:
     """Scale the head's first layers so that embeddings and hidden states enter at unit size."""
     states = torch.from_numpy(data.examples[0].hidden).float()
     with torch.no_grad():
-        drafter.head.from_hidden.weight /= states.std()
-        drafter.head.from_embedding.weight /= table.std()
+        head.from_hidden.weight /= states.std()
+        head.from_embedding.weight /= table.std()

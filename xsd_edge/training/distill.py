@@ -188,8 +188,8 @@ class Collector:
         for asked in asked_about(scene, questions):
             yield self.answer(asked, clip)
 
-    def look(self, scene: scenes.Scene) -> None:
-        """Forget the last scene and see this one's frames."""
+    def look(self, scene: scenes.Scene) -> NDArray[np.float32]:
+        """Forget the last scene and see this one's frames; returns their visual tokens. [T, D]"""
         decoder = self._decoder
         decoder.trim(self._start)
         with torch.inference_mode():
@@ -197,6 +197,7 @@ class Collector:
             visual = visual_tokens(self._model, pixels)[0].float().numpy()
         decoder.prefill(visual)
         self._looked = decoder.offset
+        return np.asarray(visual)
 
     def answer(self, asked: scenes.QuestionAnswer, clip: int) -> Example:
         """What the target says of the scene it looked at; the true answer only makes it quick."""

@@ -8,7 +8,7 @@ alignment held in place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xsd_edge.models.drafter import MASKED, Drafter, DraftStep
+from xsd_edge.models.drafter import MASKED, Drafter, DraftHead, DraftStep, Pair
 from xsd_edge.recipe import Recipe
 from xsd_edge.training.alignment import AlignBatch, align_terms
 from xsd_edge.training.distill import Distilled, Example
@@ -104,10 +104,16 @@ def unrolled(
 ) -> Iterator[DraftStep]:
     """The head's output at each row as the first, second ... draft of a round that reaches it."""
     aligned = drafter.alignment(drafter.encoder(batch.counts))
-    memory = drafter.memory(aligned)
+    return unrolled_head(drafter.head, drafter.memory(aligned), batch, table, depths)
+
+
+def unrolled_head(
+    head: DraftHead, memory: Pair, batch: DraftBatch, table: Tensor, depths: int
+) -> Iterator[DraftStep]:
+    """`unrolled` behind any memory: keys and values [B, heads, E, dh]."""
     length, device = batch.tokens.shape[1], batch.tokens.device
     embedding, position = table[batch.tokens], torch.arange(length, device=device)
-    nothing = batch.hidden.new_zeros(len(batch.tokens), length, drafter.head.out.out_features)
+    nothing = batch.hidden.new_zeros(len(batch.tokens), length, head.out.out_features)
     step: DraftStep | None = None
     keys: list[Tensor] = []
     values: list[Tensor] = []
@@ -115,14 +121,11 @@ def unrolled(
         hidden = batch.hidden if step is None else torch.zeros_like(batch.hidden)
         # The feature of the row before, which at run time came from the draft before.
         feature = nothing if step is None else F.pad(step.feature_out[:, :-1], (0, 0, 1, 0))
-        heads, width = drafter.head.heads, nothing.shape[-1] // drafter.head.heads
-        none = nothing.new_zeros(len(nothing), 0, heads, width)
+        none = nothing.new_zeros(len(nothing), 0, head.heads, nothing.shape[-1] // head.heads)
         past_keys = torch.cat([none, *keys], 1)
         past_values = torch.cat([none, *values], 1)
         mask = feedback_mask(length, depth, device)
-        step = drafter.head(
-            embedding, hidden, feature, position, past_keys, past_values, mask, *memory
-        )
+        step = head(embedding, hidden, feature, position, past_keys, past_values, mask, *memory)
         keys.append(step.keys)
         values.append(step.values)
         yield step
@@ -134,16 +137,23 @@ def draft_terms(
     """The distillation loss of each depth, deeper ones weighing less, and the share of drafts that
     are the target's choice. `loss` is a key of DISTILLATION.
     """
-    terms, hits = [], 0.0
     with torch.autocast(batch.hidden.device.type, torch.bfloat16):
         steps = list(unrolled(drafter, batch, table, depths))
+    return distillation(steps, batch, loss)
+
+
+def distillation(
+    steps: Sequence[DraftStep], batch: DraftBatch, loss: str
+) -> tuple[list[Mean], float]:
+    """The terms of `draft_terms`, from what the head said at each depth."""
+    terms, hits = [], 0.0
     for depth, step in enumerate(steps):
         at = batch.wanted >= 0
         at[:, :depth] = False
         log_q, p = step.logits.float()[at].log_softmax(-1), batch.p[at]
         terms.append(Mean(DISTILLATION[loss](p, log_q), 0.85**depth))
         hits += (log_q.argmax(-1) == batch.wanted[at]).float().mean().item()
-    return terms, hits / depths
+    return terms, hits / len(steps)
 
 
 def train_head(

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xsd_edge.events.packet import EventPacket, Geometry
-from xsd_edge.runtime.drafter import EventMemory
+from xsd_edge.runtime.drafter import Drafter, EventMemory
 from xsd_edge.runtime.loop import Limits, Prefilled, Round, generate
 from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.session import Session
 from xsd_edge.runtime.verifier import Proposal, Verifier, verifier_for
 from xsd_edge.world import scenes
 from xsd_edge.world.scenes import QuestionAnswer, Scene
+
+UNFORESEEN = np.zeros(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,12 @@ class Spoken:
     @property
     def seconds(self) -> float:
         return sum(r.seconds for r in self.rounds)
+
+
+class Forecaster(Drafter, Protocol):
+    """A drafter that may say beforehand how likely each of its drafts is to stand."""
+
+    predicted: NDArray[np.float64]  # [gamma_max], or empty
 
 
 class PredictingDrafter:
@@ -130,24 +138,36 @@ def speak(
     drawing: np.random.Generator,
 ) -> Spoken:
     """`answer` with a verifier of one's own."""
-    drafter = PredictingDrafter(session, manner.gamma)
+    drafter = None
     if memory is not None:
+        drafter = PredictingDrafter(session, manner.gamma)
         drafter.begin(memory)
-    limits = Limits(manner.max_tokens, manner.exact)
+    return speak_with(session, start, drafter, manner, verifier, drawing)
+
+
+def speak_with(
+    session: Session,
+    start: Prefilled,
+    drafter: Forecaster | None,
+    manner: Manner,
+    verifier: Verifier,
+    drawing: np.random.Generator,
+) -> Spoken:
+    """`speak` with any drafter that has begun."""
     rounds = generate(
         session.decoder,
         start,
         verifier,
         Sampling(manner.temperature),
-        limits,
-        drafter if memory is not None else None,
+        Limits(manner.max_tokens, manner.exact),
+        drafter,
         drawing,
     )
     spoken = Spoken()
     for number, round_ in enumerate(rounds):
         spoken.tokens += round_.tokens
         if number:
-            spoken.rounds.append(_pass(round_, drafter.predicted))
+            spoken.rounds.append(_pass(round_, drafter.predicted if drafter else UNFORESEEN))
     return spoken
 
 

@@ -178,6 +178,17 @@ class Phase:
         except OSError as error:
             raise unwritable(self.log, error) from error
 
+    def finished(self, steps: int) -> bool:
+        """Is there a checkpoint of a run of so many steps, and the last of them?
+
+        Raises:
+            TrainingError: what is there is no checkpoint.
+        """
+        if not self.checkpoint.is_file():
+            return False
+        kept = self._read()
+        return kept.step == kept.steps == steps
+
     def load(self) -> None:
         """Fill the modules from the phase's finished checkpoint.
 

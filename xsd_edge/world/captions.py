@@ -74,7 +74,7 @@ _THING = re.compile(
     f"a {_one_of(tuple(SIZES))} {_one_of(tuple(COLOURS))} {_one_of(SHAPES)} "
     f"((?:stays still|moves {_WAY})(?:( then )(?:stops|(?:moves )?{_WAY}))?)"
 )
-_JOINTS = re.compile(r", and | while |, ")
+JOINTS = re.compile(r", and | while |, ")
 
 
 def parse(caption: str) -> tuple[Said, ...] | None:
@@ -88,7 +88,7 @@ def parse(caption: str) -> tuple[Said, ...] | None:
     if not caption.startswith("A ") or not caption.endswith("."):
         return None
     body = "a" + caption[1:-1]
-    parts, joints = _JOINTS.split(body), _JOINTS.findall(body)
+    parts, joints = JOINTS.split(body), JOINTS.findall(body)
     many = [", "] * (len(joints) - 1) + [", and "]
     if joints not in ([], [" while "]) and (len(joints) < 2 or joints != many):
         return None

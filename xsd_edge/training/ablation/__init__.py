@@ -1,0 +1,1 @@
+"""What a drafter should see: one head, trained and measured on different inputs."""
