@@ -1,11 +1,11 @@
 """How much sooner the answer comes: every figure a ratio of interleaved runs, with its interval.
 
-    python benchmarks/latency.py BUNDLE [--clips 100] [--fp32 BUNDLE]
+    python -m benchmarks.latency BUNDLE [--clips 100] [--fp32 BUNDLE]
 
 The baseline reads all frames and the question when the clip has ended and decodes plainly, with the
 same engines. Ours has read what came before the last frame, as it arrived. The last line of stdout
 is one JSON document; each figure has `value` and `interval`, the 95 % bootstrap interval of the
-median over clips. A figure that was not measured here is null, and stderr says why.
+median over clips. The same pair with a float32 target is exported once, into .cache/, unless given.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import genai_loop, host_time
+from benchmarks.medians import figure
 from xsd_edge.bundle import Bundle
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.runtime.answer import Decoding
@@ -41,7 +43,7 @@ from xsd_edge.world.streams import foreseen, stream
 STREAM_CLIPS = 10
 SECOND = "How many objects are moving?"
 LIMITS = Limits(max_tokens=64)
-RESAMPLES = 2000
+HOST_GAMMA = 5
 
 
 class Clip(NamedTuple):
@@ -49,18 +51,6 @@ class Clip(NamedTuple):
 
     frames: NDArray[np.uint8]  # [8, S, S, 3]
     events: EventPacket
-
-
-def figure(values: Sequence[float]) -> dict[str, object]:
-    """Median and its 95 % bootstrap interval."""
-    rng, data = np.random.default_rng(0), np.asarray(values)
-    draws = np.median(rng.choice(data, (RESAMPLES, len(data))), axis=1)
-    low, high = np.quantile(draws, (0.025, 0.975))
-    return {
-        "value": round(float(np.median(data)), 4),
-        "interval": [round(float(low), 4), round(float(high), 4)],
-        "n": len(data),
-    }
 
 
 class Contest:
@@ -216,6 +206,17 @@ def stream_ratios(contest: Contest, streams: int) -> list[float]:
     return ratios
 
 
+def float32_twin(bundle: Path) -> Path:
+    """A bundle of the same recipe whose target is float32."""
+    recipe = Bundle(bundle).manifest.recipe
+    twin = Path(".cache") / f"{recipe}-cpu-fp32"
+    if not twin.exists():
+        board = Path(__file__).with_name("cpu-fp32.toml")
+        export = ("export", "--target", board, "--recipe", recipe, "-o", twin)
+        subprocess.run([sys.executable, "-m", "xsd_edge", *map(str, export)], check=True, stdout=2)
+    return twin
+
+
 READY = """
 import sys
 from pathlib import Path
@@ -281,14 +282,14 @@ def main() -> None:
     slow = decode_ratios(contest, scene_clips(contest, 2 * count), hopeless)
     tell("worst_case_slowdown", [1 / ratio for ratio in slow])
     tell("c", [measured_costs(contest.session).c for _ in range(9)])
+    shown = host_time.held_out(contest.world, min(count, 40))
+    rounds = host_time.spent(contest.session, shown, HOST_GAMMA)
+    tell("host_ms_per_round", [spent.host for spent in rounds])
+    tell("plain_vs_genai", genai_loop.ratios(given.bundle, 20))
     tell("cold_start_s", cold_starts(given.bundle))
     tell("peak_rss_mb", peak_memory(given.bundle))
-    if given.fp32:
-        plain = Contest(given.fp32, exact=not given.inexact)
-        tell("decode_speedup_fp32", decode_ratios(plain, scene_clips(plain, count), planned))
-    else:
-        found["decode_speedup_fp32"] = None
-        print("decode_speedup_fp32: give --fp32 BUNDLE", file=sys.stderr)
+    full = Contest(given.fp32 or float32_twin(given.bundle), exact=not given.inexact)
+    tell("decode_speedup_fp32", decode_ratios(full, scene_clips(full, count), planned))
     print(json.dumps(found))
 
 

@@ -29,6 +29,15 @@ class Forward(NamedTuple):
     hidden: NDArray[np.float32]  # [m, D]
 
 
+class _Views(NamedTuple):
+    """A pass's parts of the buffers; the same arrays each time, for engines bind what is new."""
+
+    inputs: NDArray[np.float32]  # [1, p, D]
+    hidden: NDArray[np.float32]  # [1, p, D]
+    rows: NDArray[np.int64]  # [k], those whose logits are asked for: the last ones
+    logits: NDArray[np.float32]  # [1, k, V]
+
+
 class Decoder:
     """One sequence in a preallocated cache.
 
@@ -54,7 +63,7 @@ class Decoder:
         self._inputs = np.zeros((1, PASS_ROWS, info.hidden), np.float32)
         self._hidden = np.zeros((1, PASS_ROWS, info.hidden), np.float32)
         self._logits = np.zeros((1, LOGIT_ROWS, info.vocabulary), np.float32)
-        self._rows = np.zeros(LOGIT_ROWS, np.int64)
+        self._views: dict[tuple[int, int], _Views] = {}  # by p and k
 
     @property
     def room(self) -> int:
@@ -91,24 +100,45 @@ class Decoder:
         Raises:
             ContextFullError: the rows do not fit.
         """
-        m, padded = len(embeddings), max(len(embeddings), padded_to)
+        return self._run(embeddings, len(embeddings), last, padded_to)
+
+    def score(self, tokens: Sequence[int], padded_to: int = 0) -> Forward:
+        """`forward` of tokens, with logits for each. The loop's own pass: between two of them the
+        processor waits for Python, so nothing is done twice here.
+        """
+        return self._run(self._embedding[list(tokens)], len(tokens), len(tokens), padded_to)
+
+    def _run(self, rows: NDArray[np.floating], m: int, last: int, padded_to: int) -> Forward:
+        padded = max(m, padded_to)
         if m > self.room:
             raise ContextFullError(
                 f"{m} more tokens do not fit: {self.offset} of {self.info.context} are used; "
                 "ask a shorter question or export with a longer context"
             )
-        inputs, hidden = self._inputs[:, :padded], self._hidden[:, :padded]
-        inputs[0, :m] = embeddings
-        inputs[0, m:] = embeddings[-1]
         # Padding asks for logits too: the last product must have equal row counts as well.
         asked = last + (padded - m)
-        self._rows[:asked] = np.arange(padded - asked, padded)
-        logits = self._logits[:, :asked]
+        views = self._views.get((padded, asked)) or self._view(padded, asked)
+        if padded == m:
+            views.inputs[0] = rows
+        else:
+            views.inputs[0, :m] = rows
+            views.inputs[0, m:] = rows[-1]
         feeds: dict[str, Array] = {
-            "inputs_embeds": inputs,
+            "inputs_embeds": views.inputs,
             "attention_mask": self._attention[:, : self.offset + padded],
-            "rows": self._rows[:asked],
+            "rows": views.rows,
         }
-        self._engine.run(feeds, {"logits": logits, "hidden_states": hidden})
+        self._engine.run(feeds, {"logits": views.logits, "hidden_states": views.hidden})
         self.offset += m
-        return Forward(logits[0, :last], hidden[0, :m])
+        return Forward(views.logits[0, :last], views.hidden[0, :m])
+
+    def _view(self, padded: int, asked: int) -> _Views:
+        views = _Views(
+            self._inputs[:, :padded],
+            self._hidden[:, :padded],
+            np.arange(padded - asked, padded),
+            self._logits[:, :asked],
+        )
+        if padded <= LOGIT_ROWS:  # longer passes are rare, and of many lengths
+            self._views[padded, asked] = views
+        return views

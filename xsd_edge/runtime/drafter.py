@@ -67,12 +67,13 @@ class DraftHead:
         self._no_features = np.zeros((1, rows, info.width), np.float32)
         self._logits = np.zeros((1, rows, len(vocabulary)), np.float32)
         self._positions = np.arange(rows, dtype=np.int64)
-        self._one_row = np.zeros((1, rows + 1), np.float32)
         self._verified = 0  # rows of the cache that hold the target's own states
         self._pending = 0  # rows waiting in _embeddings and _hidden
         self._future = np.triu(np.full((rows, rows), MASKED), 1)
         self._first_logits: NDArray[np.float32] = self._logits[0, 0]
         self._single: tuple[dict[str, Array], dict[str, Array]] = ({}, {})
+        nothing = np.zeros((1, rows + 1), np.float32)
+        self._behind = [self._views(past, nothing) for past in range(rows)]
 
     def begin(self, memory: EventMemory) -> None:
         self._verified = self._pending = 0
@@ -155,13 +156,24 @@ class DraftHead:
     def _step(self, past: int, token: int) -> NDArray[np.float32]:
         """One drafted row behind `past` rows, on the feature the last row left. [Vd]"""
         self._embeddings[0, 0] = self._embedding[token]
-        # The engine takes microseconds here, so views that stay the same are made once per clip.
         feeds, results = self._single
-        feeds["position"] = self._positions[past : past + 1]
-        feeds["past_keys"] = self._keys[:, :past]
-        feeds["past_values"] = self._values[:, :past]
-        feeds["mask"] = self._one_row[:, : past + 1]
-        results["keys"] = self._keys[:, past : past + 1]
-        results["values"] = self._values[:, past : past + 1]
+        fed, given = self._behind[past]
+        feeds.update(fed)
+        results.update(given)
         self._engine.run(feeds, results)
         return self._first_logits
+
+    def _views(
+        self, past: int, mask: NDArray[np.float32]
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """What depends on the number of rows in a step, made once: the engine takes microseconds
+        here.
+        """
+        row = slice(past, past + 1)
+        fed: dict[str, Array] = {
+            "position": self._positions[row],
+            "past_keys": self._keys[:, :past],
+            "past_values": self._values[:, :past],
+            "mask": mask[:, : past + 1],
+        }
+        return fed, {"keys": self._keys[:, row], "values": self._values[:, row]}

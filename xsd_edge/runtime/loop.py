@@ -127,8 +127,7 @@ def generate(
 def _score(decoder: Decoder, token: int, proposal: Proposal, drafting: float, least: int) -> _Pass:
     """One target pass over the newest token and what is drafted behind it."""
     verifying = perf_counter()
-    rows = decoder.embed((token, *proposal.tokens))
-    logits, states = decoder.forward(rows, last=len(rows), padded_to=least)
+    logits, states = decoder.score((token, *proposal.tokens), least)
     ended = perf_counter()
     return _Pass(proposal, logits, states, ended, verifying - drafting, ended - verifying)
 

@@ -11,7 +11,9 @@ import onnxruntime as ort
 
 from xsd_edge.errors import BundleError, DeviceError
 from xsd_edge.runtime.engine import DEFAULT_OPTIONS, Array, Arrays, EngineOptions
+from xsd_edge.runtime.pages import use_huge_pages
 
+LARGE = 32 << 20  # bytes of weights from which huge pages are worth their while at loading
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
@@ -49,6 +51,8 @@ class OnnxEngine:
             raise DeviceError(
                 "ONNX Runtime's CUDA does not start on this GPU; see: xsd-edge doctor"
             )
+        if not cuda and _bytes(path) >= LARGE:
+            use_huge_pages()
         self._device = "cuda" if cuda else "cpu"
         self._binding = self._session.io_binding()
         self._held: list[ort.OrtValue] = []
@@ -78,6 +82,12 @@ class OnnxEngine:
     def close(self) -> None:
         del self._binding, self._session
         self._held.clear()
+
+
+def _bytes(graph: Path) -> int:
+    """Size of a graph and of the weights beside it."""
+    beside = graph.with_name(f"{graph.name}.data")
+    return sum(file.stat().st_size for file in (graph, beside) if file.exists())
 
 
 # The smallest ONNX file there is for this: y = x + x on float32 [1], opset 17.
