@@ -124,8 +124,8 @@ class EarlyTraining:
 
 @dataclass(frozen=True, slots=True)
 class AblationSpec:
-    """What every row of the ablation learns from, for how long, and on what it is judged; batch,
-    rate and feedback are the drafter's.
+    """What every row of the ablation learns from, for how long, and on what it is judged; rate and
+    feedback are the drafter's.
     """
 
     streams: int  # answered by the target
@@ -133,6 +133,7 @@ class AblationSpec:
     questions: int  # about each clip beside its caption
     align_steps: int
     steps: int
+    batch: int
     judged_streams: int  # held out
     judged_clips: int  # of each, the first of which only gives the previous answers
 

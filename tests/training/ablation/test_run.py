@@ -40,8 +40,17 @@ def recipe(place: Path) -> Recipe:
     tiny = smallest_recipe(place / "recipe")
     tiny = replace(
         tiny,
-        drafter_training=replace(tiny.drafter_training, batch=2, feedback=2),
-        ablation=AblationSpec(1, 3, 1, align_steps=2, steps=3, judged_streams=2, judged_clips=2),
+        drafter_training=replace(tiny.drafter_training, feedback=2),
+        ablation=AblationSpec(
+            streams=1,
+            clips=3,
+            questions=1,
+            align_steps=2,
+            steps=3,
+            batch=2,
+            judged_streams=2,
+            judged_clips=2,
+        ),
     )
     torch.manual_seed(0)
     write_trained(tiny, write_base(place / "cache" / "nobody--tiny"))

@@ -76,7 +76,7 @@ def ablate(run: Run, bundle: Bundle, rows: tuple[Row, ...] = ROWS) -> dict[str, 
                 write_text(path, "".join(f"{json.dumps(record)}\n" for record in records))
             run.report(f"judge {condition}", number, len(seeds), {})
         found[condition] = totals(records)
-    budget = {**asdict(spec), "batch": recipe.drafter_training.batch, "gamma": GAMMA}
+    budget = {**asdict(spec), "gamma": GAMMA}
     return {"target": weights, "budget": budget, "c": costs, "conditions": found}
 
 
@@ -89,8 +89,13 @@ def shortened(recipe: Recipe) -> Recipe:
     if recipe.ablation is None or recipe.early is None:
         raise TrainingError(f"recipe {recipe.name} has no [early] and [ablation] tables")
     spec = recipe.ablation
-    steps = replace(recipe.drafter_training, steps=spec.steps, align_steps=spec.align_steps)
-    return replace(recipe, drafter_training=steps)
+    own = replace(
+        recipe.drafter_training,
+        steps=spec.steps,
+        align_steps=spec.align_steps,
+        batch=spec.batch,
+    )
+    return replace(recipe, drafter_training=own)
 
 
 class School:
