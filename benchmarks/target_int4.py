@@ -5,8 +5,8 @@
 
 Captions are those of held-out scenes. Perplexity is of the true caption, teacher-forced; exact are
 greedy answers that equal it; divergence is KL(float32 || way) of the next token, in nats. Every way
-but `all_int8` and `fp32` leaves the vocabulary product to INT8 blocks. The last line of stdout is
-one JSON document.
+but `all_int8` and `fp32` leaves the vocabulary product to INT8 blocks; `gptq` is what export does.
+The last line of stdout is one JSON document.
 """
 
 from __future__ import annotations
@@ -24,17 +24,12 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader
-from onnxruntime.quantization.matmul_nbits_quantizer import (
-    GPTQWeightOnlyQuantConfig,
-    MatMulNBitsQuantizer,
-)
 
 from xsd_edge.bundle import TargetInfo
-from xsd_edge.calibration.batches import Pair, frames_of, read
-from xsd_edge.calibration.clips import scene_clip
+from xsd_edge.calibration.batches import Pair, frames_of, prompts, visual_of
+from xsd_edge.calibration.clips import CalibrationSet, scene_clip
 from xsd_edge.export import target as exporting
-from xsd_edge.export.onnx_graph import quiet
+from xsd_edge.export.gptq import BLOCK, round_language_model
 from xsd_edge.export.pair import load_pair
 from xsd_edge.export.quantize import pack_products
 from xsd_edge.export.target_parity import divergence
@@ -46,7 +41,7 @@ from xsd_edge.world.scenes import DESCRIBE, HELD_OUT, Scene
 
 LONGEST = 64
 FIRST_SEED = HELD_OUT + 1000  # away from what export checks and ships
-CALIBRATION_SEEDS = range(900_000_100, 900_000_116)  # of GPTQ
+CALIBRATION_SEEDS = range(900_000_100, 900_000_116)  # of optimum's GPTQ
 BUILDER = {
     "rtn": "rtn",
     "default": "default",
@@ -54,7 +49,6 @@ BUILDER = {
     "k_quant_mixed": "k_quant_mixed",
 }
 WAYS = ("fp32", *BUILDER, "gptq", "all_int8")  # and gptq_optimum
-BLOCK = 32
 
 
 class Question(NamedTuple):
@@ -71,38 +65,10 @@ def questions(pair: Pair, count: int) -> list[Question]:
     for seed in range(FIRST_SEED, FIRST_SEED + count):
         caption = Scene.from_seed(seed, pair.recipe.world).caption()
         with torch.no_grad():
-            images = frames_of(pair, scene_clip(seed, pair.recipe.world))[None]
-            visual = pair.target.model.get_video_features(images).pooler_output
+            visual = visual_of(pair, frames_of(pair, scene_clip(seed, pair.recipe.world)))
         said = pair.words.encode(f" {caption}").ids
-        flat = visual.reshape(-1, visual.shape[-1]).numpy()
-        found.append(Question(flat, pair.words.encode(after).ids, said))
+        found.append(Question(visual[0].numpy(), pair.words.encode(after).ids, said))
     return found
-
-
-class Gptq(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is untyped
-    """Whole prompts with their answers, from an empty cache."""
-
-    def __init__(self, pair: Pair, info: TargetInfo) -> None:
-        self._left = [self._feeds(pair, info, seed) for seed in CALIBRATION_SEEDS]
-
-    def _feeds(self, pair: Pair, info: TargetInfo, seed: int) -> dict[str, NDArray[Any]]:
-        clip = scene_clip(seed, pair.recipe.world)
-        inputs = read(pair, frames_of(pair, clip), clip).inputs.numpy()
-        rows = inputs.shape[1]
-        empty = np.zeros((1, info.kv_heads, 0, info.head_width), np.float32)
-        names = [f"{i}.{kind}" for i in range(info.layers) for kind in ("key", "value")]
-        return {
-            "inputs_embeds": inputs,
-            "attention_mask": np.ones((1, rows), np.int64),
-            "rows": np.arange(rows),
-            **{f"past_key_values.{name}": empty for name in names},
-        }
-
-    def get_next(self) -> dict[str, NDArray[Any]] | None:
-        return self._left.pop() if self._left else None
-
-    def __iter__(self) -> Any:
-        return iter(self.get_next, None)
 
 
 Scales = dict[bytes, NDArray[np.float32]]  # of each rounded row of a weight, by the row's bytes
@@ -114,7 +80,7 @@ def optimums_gptq(pair: Pair) -> tuple[Any, Scales]:
     target = copy.deepcopy(pair.target)
     language = target.model.language_model
     clips = [scene_clip(seed, pair.recipe.world) for seed in CALIBRATION_SEEDS]
-    rows = [read(pair, frames_of(pair, clip), clip).inputs[0] for clip in clips]
+    rows = prompts(pair, clips)
     starts = np.cumsum([0, *map(len, rows)])
     spans = [torch.arange(*span)[None] for span in itertools.pairwise(starts.tolist())]
     # It takes tokens only: each row of a prompt, visual or not, is one here.
@@ -182,6 +148,12 @@ def make(way: str, pair: Pair, tokenizer: str, info: TargetInfo, folder: Path) -
         finally:
             exporting.BUILDER_OPTIONS["int4"] = last
         return made.graph
+    if way == "gptq":
+        clips = CalibrationSet.load(pair.recipe.name).clips(pair.recipe, print)
+        rounded = round_language_model(pair.target.model.language_model, prompts(pair, clips))
+        return exporting.export_target(
+            pair.target, tokenizer, folder, context=info.context, rounded=rounded
+        ).graph
     target, scales = optimums_gptq(pair) if way == "gptq_optimum" else (pair.target, {})
     made = exporting.export_target(
         target, tokenizer, folder, context=info.context, precision="fp32"
@@ -191,19 +163,6 @@ def make(way: str, pair: Pair, tokenizer: str, info: TargetInfo, folder: Path) -
     model = onnx.load(str(made.graph))
     if way == "gptq_optimum":
         pack_rows(model, scales)
-    if way == "gptq":
-        with quiet():
-            settings = GPTQWeightOnlyQuantConfig(Gptq(pair, info), block_size=BLOCK)
-            packer = MatMulNBitsQuantizer(
-                model,
-                block_size=BLOCK,
-                is_symmetric=True,
-                accuracy_level=4,
-                nodes_to_exclude=[exporting.LAST_PRODUCT],
-                algo_config=settings,
-            )
-            packer.process()
-            model = packer.model.model
     for path in (made.graph, made.data):
         path.unlink()
     graph = folder / f"{way}.onnx"

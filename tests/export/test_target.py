@@ -13,8 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from tests.export.conftest import LANGUAGE
-from xsd_edge.calibration.batches import Pair
+from xsd_edge.calibration.batches import Pair, prompts
+from xsd_edge.calibration.clips import CalibrationSet
 from xsd_edge.errors import BundleError
+from xsd_edge.export.gptq import round_language_model
 from xsd_edge.export.onnx_graph import tensor_specs
 from xsd_edge.export.target import TargetGraph, embedding_table, export_target
 
@@ -163,7 +165,9 @@ def test_export_writes_equal_bytes_twice(
     loaded: tuple[Pair, str], target: TargetGraph, tmp_path: Path
 ) -> None:
     pair, tokenizer_json = loaded
-    again = export_target(pair.target, tokenizer_json, tmp_path, context=512)
+    asked = prompts(pair, CalibrationSet.load("demo").clips(pair.recipe, print))
+    rounded = round_language_model(pair.target.model.language_model, asked)
+    again = export_target(pair.target, tokenizer_json, tmp_path, context=512, rounded=rounded)
     assert again.graph.read_bytes() == target.graph.read_bytes()
     assert again.data.read_bytes() == target.data.read_bytes()
 

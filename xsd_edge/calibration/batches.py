@@ -18,6 +18,7 @@ from xsd_edge.models.drafter import MASKED, Drafter
 from xsd_edge.models.early import Early
 from xsd_edge.recipe import Recipe
 from xsd_edge.video.preprocess import pixels
+from xsd_edge.world.scenes import DESCRIBE
 
 Feeds: TypeAlias = dict[str, NDArray[Any]]
 
@@ -41,7 +42,6 @@ class Reading(NamedTuple):
 
     asked: list[int]  # tokens of the question
     said: list[int]  # and of the answer, if anybody knows it
-    inputs: Tensor  # [1, rows, D] the whole prompt, and the answer as far as it is known
     hidden: Tensor  # [1, n, D] states after the final norm, of the rows behind the visual tokens
     following: (
         Tensor  # [n] the token that follows each of them; the last is the target's own choice
@@ -84,25 +84,51 @@ def frames_of(pair: Pair, clip: Clip) -> Tensor:
 
 
 @torch.no_grad()
+def prompts(pair: Pair, clips: Iterable[Clip]) -> list[Tensor]:
+    """Each clip's exchange, and its caption where it has one, as embeddings. [rows, D]"""
+    found = []
+    for clip in clips:
+        visual = visual_of(pair, frames_of(pair, clip))
+        for question, answer in sorted({(clip.question, clip.answer), (DESCRIBE, clip.caption)}):
+            found.append(prompt_of(pair, visual, question, answer).inputs[0])
+    return found
+
+
+class Prompt(NamedTuple):
+    """What the target's language model reads of a clip and an exchange about it."""
+
+    asked: list[int]  # tokens of the question
+    said: list[int]  # and of the answer, if anybody knows it
+    inputs: Tensor  # [1, rows, D] the whole prompt, and the answer as far as it is known
+
+
+def prompt_of(pair: Pair, visual: Tensor, question: str, answer: str) -> Prompt:
+    """`answer` is empty where nobody knows it."""
+    before, after = pair.recipe.target.prompt.split("<video>")
+    said = pair.words.encode(f" {answer}").ids if answer else []
+    asked = pair.words.encode(after.format(question=question)).ids
+    table = pair.target.get_input_embeddings()
+    start = table(torch.tensor([pair.words.encode(before).ids]))
+    return Prompt(
+        asked, said, torch.cat([start, visual, table(torch.tensor([[*asked, *said]]))], 1)
+    )
+
+
+def visual_of(pair: Pair, images: Tensor) -> Tensor:
+    """A clip's frames as the language model reads them. [1, frames * tokens_per_frame, D]"""
+    visual = pair.target.model.get_video_features(images[None]).pooler_output
+    return visual.reshape(1, -1, visual.shape[-1])
+
+
+@torch.no_grad()
 def read(pair: Pair, images: Tensor, clip: Clip) -> Reading:
     """Run the target in float32 over a clip's frames and exchange."""
-    target = pair.target.model
-    before, after = pair.recipe.target.prompt.split("<video>")
-    said = pair.words.encode(f" {clip.answer}").ids if clip.answer else []
-    asked = pair.words.encode(after.format(question=clip.question)).ids
+    asked, said, inputs = prompt_of(pair, visual_of(pair, images), clip.question, clip.answer)
     tokens = [*asked, *said]
-    table = target.get_input_embeddings()
-    visual = target.get_video_features(images[None]).pooler_output
-    parts = (
-        table(torch.tensor([pair.words.encode(before).ids])),
-        visual.reshape(1, -1, visual.shape[-1]),
-        table(torch.tensor([tokens])),
-    )
-    inputs = torch.cat(parts, 1)
-    states = target.language_model(inputs_embeds=inputs, use_cache=False).last_hidden_state
-    hidden = states[:, -len(tokens) :]
+    states = pair.target.model.language_model(inputs_embeds=inputs, use_cache=False)
+    hidden = states.last_hidden_state[:, -len(tokens) :]
     chosen = int(pair.target.lm_head(hidden[:, -1]).argmax())
-    return Reading(asked, said, inputs, hidden, torch.tensor([*tokens[1:], chosen]))
+    return Reading(asked, said, hidden, torch.tensor([*tokens[1:], chosen]))
 
 
 def draft_feeds(pair: Pair, reading: Reading, memory: tuple[Tensor, Tensor]) -> Iterator[Feeds]:

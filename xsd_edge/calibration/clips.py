@@ -32,6 +32,7 @@ class Clip:
     t1_us: int
     question: str
     answer: str  # empty: nobody has written down the truth
+    caption: str = ""  # the true answer to DESCRIBE, if anybody knows it
 
     def counts(self, recipe: Recipe) -> NDArray[np.float32]:
         """The event encoder's input. [2 * bins, side, side]"""
@@ -118,7 +119,7 @@ def digest(clips: Iterable[Clip]) -> str:
     """One hash of everything that the clips show and ask."""
     found = sha256()
     for clip in clips:
-        said = (clip.geometry, clip.t0_us, clip.t1_us, clip.question, clip.answer)
+        said = (clip.geometry, clip.t0_us, clip.t1_us, clip.question, clip.answer, clip.caption)
         found.update(repr((said, clip.frames.shape, len(clip.events))).encode())
         for array in (clip.frames, clip.events.t, clip.events.x, clip.events.y, clip.events.p):
             found.update(np.ascontiguousarray(array).tobytes())
@@ -131,7 +132,8 @@ def scene_clip(seed: int, world: World = PLAIN) -> Clip:
     asked = scene.exchanges()
     _, question, answer = asked[seed % len(asked)]
     square = Geometry(scenes.SIDE, scenes.SIDE)
-    return Clip(scene.frames(), scene.events(), square, 0, scenes.CLIP_US, question, answer)
+    span = (0, scenes.CLIP_US)
+    return Clip(scene.frames(), scene.events(), square, *span, question, answer, scene.caption())
 
 
 def recorded_clips(

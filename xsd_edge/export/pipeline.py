@@ -17,19 +17,20 @@ import onnx
 from xsd_edge.boards import Board
 from xsd_edge.bundle import FORMAT, FileEntry, Manifest, Part, TargetInfo
 from xsd_edge.bundle_writer import BundleWriter
-from xsd_edge.calibration.batches import Feeds, Pair, batches
+from xsd_edge.calibration.batches import Feeds, Pair, batches, prompts
 from xsd_edge.calibration.clips import CalibrationSet, Clip, digest, scene_clip
 from xsd_edge.calibration.ranges import PartRanges
 from xsd_edge.export import rtx
 from xsd_edge.export.calibrate import model_digest, ranges_for
 from xsd_edge.export.fixed import fixed_sizes
+from xsd_edge.export.gptq import round_language_model
 from xsd_edge.export.memory import peaks
 from xsd_edge.export.networks import Network
 from xsd_edge.export.onnx_graph import tensor_specs
 from xsd_edge.export.pair import clip_info, drafter_info, load_pair, networks_of, pair_hashes
 from xsd_edge.export.parity import TOLERANCE, Arrays, Parity
 from xsd_edge.export.small_part import SmallPart, for_cpu, for_engine, require_engines
-from xsd_edge.export.target import embedding_table, export_target
+from xsd_edge.export.target import NOT_ROUNDED, embedding_table, export_target
 from xsd_edge.export.target_parity import Agreement, check_target, speak, target_reference
 from xsd_edge.models.trained import target_info
 from xsd_edge.recipe import Recipe
@@ -84,7 +85,7 @@ def export_bundle(
         networks = networks_of(pair)
         export = _Export(writer, pair, board, report, progress, steps=len(networks) + 1)
         checked = [scene_clip(seed, recipe.world) for seed in PARITY_SEEDS]
-        export.target(tokenizer_json, checked)
+        export.target(tokenizer_json, clips, checked)
         ranges = ranges_for(pair, networks, clips, model_digest(hashes), report, progress)
         feeds = batches(pair, checked)
         for network in networks:
@@ -123,9 +124,13 @@ class _Export:
         if self._engines and not rtx.available():
             report('engine parts are not compiled here: pip install "xsd-edge[rtx]" does that')
 
-    def target(self, tokenizer_json: str, clips: list[Clip]) -> None:
+    def target(self, tokenizer_json: str, calibrating: list[Clip], clips: list[Clip]) -> None:
         """The language model, and the reference that its gate needs."""
-        precision = self._precision
+        precision, rounded = self._precision, NOT_ROUNDED
+        if precision == "int4":
+            self._report(f"target: rounding the language model on {len(calibrating)} clips")
+            asked = prompts(self._pair, calibrating)
+            rounded = round_language_model(self._pair.target.model.language_model, asked)
         self._report(f"target: writing the language model in {precision}")
         folder = self._writer.path(f"target/{precision}.onnx").parent
         written = export_target(
@@ -135,6 +140,7 @@ class _Export:
             context=self._info.context,
             precision=precision,
             backend=self._target_backend,
+            rounded=rounded,
         )
         self._report(f"target: answering {len(clips)} held-out clips in PyTorch and from the graph")
         spoken = speak(self._pair, clips, DESCRIBE, self._info)

@@ -36,8 +36,10 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -47,6 +49,7 @@ from safetensors.torch import save_file
 from transformers import VideoLlavaForConditionalGeneration
 
 from xsd_edge.errors import BundleError
+from xsd_edge.export.gptq import Rounded
 from xsd_edge.export.memory import return_freed
 from xsd_edge.export.onnx_graph import strip
 from xsd_edge.export.quantize import pack_products
@@ -54,6 +57,7 @@ from xsd_edge.export.target_surgery import (
     ask_for_rows,
     float_edges,
     name_dimensions,
+    put_rounded,
     set_rotary,
 )
 from xsd_edge.models.trained import head_width, language_config
@@ -69,6 +73,7 @@ BUILDER_OPTIONS = {
 }
 # Of the vocabulary product: on CPUs activations may be rounded to int8, which is faster.
 ACCURACY_LEVEL = {"cpu": 4, "cuda": 0}
+NOT_ROUNDED: Mapping[str, Rounded] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +92,13 @@ def export_target(
     context: int,
     precision: str = "int4",
     backend: str = "cpu",
+    rounded: Mapping[str, Rounded] = NOT_ROUNDED,
 ) -> TargetGraph:
     """Write the language model of `model` as `folder`/PRECISION.onnx and .onnx.data.
 
     `context` is the longest sequence that gets positions; `precision` is "int4" or "fp32";
-    `backend` "cuda" gives float16 operators and a float16 cache.
+    `backend` "cuda" gives float16 operators and a float16 cache. `rounded` are the language model's
+    layers as `gptq` found them; without any, INT4 is round to nearest.
 
     Raises:
         BundleError: the model builder failed; the message ends with its last words.
@@ -106,6 +113,8 @@ def export_target(
     config = language_config(model)
     set_rotary(network, config, context)
     if precision == "int4":
+        if rounded:
+            put_rounded(network, rounded)
         network = pack_products(network, ACCURACY_LEVEL[backend])
     ask_for_rows(network)
     float_edges(network)

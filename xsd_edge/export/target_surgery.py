@@ -1,6 +1,11 @@
-"""What is changed in the model builder's graph: which rows get logits, dimensions, rotations."""
+"""What is changed in the model builder's graph: which rows get logits, dimensions, rotations, and
+INT4 weights that were rounded with care.
+"""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Mapping
 
 import onnx
 import torch
@@ -8,7 +13,13 @@ from onnx import TensorProto, helper, numpy_helper
 from transformers import LlamaConfig
 
 from xsd_edge.errors import BundleError
+from xsd_edge.export.gptq import BLOCK, LOWEST, Rounded
 from xsd_edge.models.trained import head_width
+
+# "/model/layers.3/attn/qkv_proj/MatMul_Q4": which layers' weights a node of the builder has.
+NODE = re.compile(r"/model/(layers\.\d+)/(attn|mlp)/(\w+)_proj/")
+UPDATE = "update onnxruntime-genai, which made the graph"
+PACKED = {"qkv": ("q", "k", "v")}  # three layers in one node, one behind the other
 
 
 def ask_for_rows(network: onnx.ModelProto) -> None:
@@ -94,3 +105,39 @@ def set_rotary(network: onnx.ModelProto, config: LlamaConfig, context: int) -> N
         table = tables[constant.name].numpy()
         table = table.astype(helper.tensor_dtype_to_np_dtype(constant.data_type))
         constant.CopyFrom(numpy_helper.from_array(table, constant.name))
+
+
+def put_rounded(network: onnx.ModelProto, rounded: Mapping[str, Rounded]) -> None:
+    """Write `rounded`, by module path, over the numbers of the INT4 nodes, in place.
+
+    Raises:
+        BundleError: a node is not of these layers, or a layer is in no node.
+    """
+    constants = {c.name: c for c in network.graph.initializer}
+    left = set(rounded)
+    for node in network.graph.node:
+        if node.op_type != "MatMulNBits":
+            continue
+        paths = _layers_of(node.name)
+        if not left.issuperset(paths) or len(node.input) != 3:
+            raise BundleError(f"the model builder's node {node.name} is not known; {UPDATE}")
+        left.difference_update(paths)
+        codes, scales = (torch.cat(each) for each in zip(*map(rounded.get, paths), strict=True))
+        packed = (codes - LOWEST).to(torch.uint8)
+        packed = (packed[:, ::2] | packed[:, 1::2] << 4).view(*scales.shape, BLOCK // 2)
+        for name, numbers in zip(node.input[1:], (packed.numpy(), scales.numpy()), strict=True):
+            was = constants[name]
+            found = numbers.astype(helper.tensor_dtype_to_np_dtype(was.data_type))
+            was.CopyFrom(numpy_helper.from_array(found.reshape(tuple(was.dims)), name))
+    if left:
+        raise BundleError(f"the model builder made no INT4 node of {sorted(left)[0]}; {UPDATE}")
+
+
+def _layers_of(node: str) -> tuple[str, ...]:
+    """Paths in transformers' model of the layers whose weights a node has."""
+    found = NODE.match(node)
+    if found is None:
+        return (node,)
+    layer, place, name = found.groups()
+    inside = {"attn": "self_attn", "mlp": "mlp"}[place]
+    return tuple(f"{layer}.{inside}.{each}_proj" for each in PACKED.get(name, (name,)))
