@@ -15,8 +15,8 @@ from xsd_edge.runtime.decoder import EXACT_ROWS, Decoder
 from xsd_edge.runtime.drafter import Drafter
 from xsd_edge.runtime.sampling import Sampling
 
-REPEATS = 5  # of each timing; the least counts, since noise only adds
-GLANCES = 2  # where kept costs are only looked at
+SWEEPS = 5  # each of every length
+GLANCES = 3  # where kept costs are only looked at
 LONG_PASSES = (16, 48)  # rows of the passes that tell what a row costs in a prefill
 FEW = 9  # rows whose logits a timed pass asks for, as those of a round do
 LIKE = 1.4  # kept costs that are off by more are measured anew
@@ -36,59 +36,65 @@ class Costs(NamedTuple):
 
 
 def measure_costs(decoder: Decoder, drafter: Drafter, gamma_max: int) -> Costs:
-    """Time passes of 1..gamma_max+1 rows, two long ones and a draft step, where the cache now
-    stands.
-    """
-    start, clock = decoder.offset, _Clock(decoder)
-    passes = [clock.seconds(rows) for rows in range(1, gamma_max + 2)]
-    slope = clock.seconds_of_a_row()
+    """Time passes of 1..gamma_max+1 rows, two long ones and a draft, where the cache now stands."""
+    clock = _Clock(decoder)
+    counts = (*range(1, gamma_max + 2), *LONG_PASSES)
     hidden = decoder.forward(decoder.embed([0]), last=1).hidden.copy()
-    decoder.trim(start)
-    per_token = float("inf")
-    for _ in range(REPEATS):
+    decoder.trim(decoder.offset - 1)
+    sweeps, drafts = [], []
+    for _ in range(SWEEPS):
+        sweeps.append([clock.seconds(rows) for rows in counts])
         drafter.observe(hidden, [0])
         began = time.perf_counter()
         drawn = drafter.propose(gamma_max, Sampling(), np.random.default_rng(0))
-        per_token = min(per_token, (time.perf_counter() - began) / max(len(drawn.tokens), 1))
-    step = passes[0]
-    return Costs(per_token / step, tuple(p / step for p in passes), slope / step)
+        drafts.append((time.perf_counter() - began) / max(len(drawn.tokens), 1) / sweeps[-1][0])
+    *passes, few, many = _in_steps(sweeps)
+    # A pass costs no less than one of fewer rows; what was measured otherwise is noise.
+    v = np.maximum.accumulate(np.maximum(passes, 1.0)).tolist()
+    return Costs(float(np.median(drafts)), tuple(v), _row(few, many))
 
 
 def still_true(decoder: Decoder, costs: Costs) -> bool:
     """Do the longest round and a prefill's row still cost that much? Costs may have been taken
     while something else kept the machine busy, or in another power mode.
     """
-    clock = _Clock(decoder, GLANCES)
-    step = clock.seconds(1)
-    pairs = (
-        (clock.seconds(len(costs.v)) / step, costs.v[-1]),
-        (clock.seconds_of_a_row() / step, costs.row),
-    )
+    clock = _Clock(decoder)
+    counts = (1, len(costs.v), *LONG_PASSES)
+    glances = [[clock.seconds(rows) for rows in counts] for _ in range(GLANCES)]
+    _, longest, few, many = _in_steps(glances)
+    pairs = ((longest, costs.v[-1]), (_row(few, many), costs.row))
     return all(max(a, b) <= LIKE * min(a, b) for a, b in pairs)
+
+
+def _in_steps(sweeps: list[list[float]]) -> list[float]:
+    """Each pass' time over the single row's of its own sweep, the median of all sweeps: a machine
+    that is slow for a moment is so for both.
+    """
+    times = np.array(sweeps)
+    steps: list[float] = np.median(times / times[:, :1], axis=0).tolist()
+    return steps
+
+
+def _row(few: float, many: float) -> float:
+    """One more row in a long pass."""
+    return max((many - few) / (LONG_PASSES[1] - LONG_PASSES[0]), 0.0)
 
 
 class _Clock:
     """Times passes where a cache stands, and leaves it there."""
 
-    def __init__(self, decoder: Decoder, repeats: int = REPEATS) -> None:
-        self._decoder, self._start, self._repeats = decoder, decoder.offset, repeats
-        self._row = decoder.embed([0])
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder, self._start = decoder, decoder.offset
+        self._inputs = np.repeat(decoder.embed([0]), max(LONG_PASSES), 0)
         self.seconds(EXACT_ROWS)  # the first pass also pays for warming up
 
     def seconds(self, rows: int) -> float:
-        """The fastest of some passes of so many rows."""
-        best = float("inf")
-        for _ in range(self._repeats):
-            began = time.perf_counter()
-            self._decoder.forward(np.repeat(self._row, rows, 0), last=min(rows, FEW))
-            best = min(best, time.perf_counter() - began)
-            self._decoder.trim(self._start)
-        return best
-
-    def seconds_of_a_row(self) -> float:
-        """Of one more row in a long pass."""
-        few, many = LONG_PASSES
-        return max((self.seconds(many) - self.seconds(few)) / (many - few), 0.0)
+        """A pass of so many rows."""
+        began = time.perf_counter()
+        self._decoder.forward(self._inputs[:rows], last=min(rows, FEW))
+        took = time.perf_counter() - began
+        self._decoder.trim(self._start)
+        return took
 
 
 def this_machine(engines: str) -> str:

@@ -26,7 +26,8 @@ class Senses:
         manifest = bundle.manifest
         self.stages = Stages()  # where the time goes; whoever runs these may put its own here
         self._clip, parts = manifest.clip, manifest.parts
-        self._vision = opener(bundle, "vision", options)
+        # Spinning on, its idle threads made the target's next pass half as long again.
+        self._vision = opener(bundle, "vision", options._replace(spinning=False))
         self._encoder = opener(bundle, "event_encoder", small)
         self._alignment = opener(bundle, "alignment", small)
         self._memory = opener(bundle, "event_memory", small)
