@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import TINY_BUNDLE, Python
 from tests.fakes.board_root import GIB, agx_orin, put, set_clocks, set_memory
-from tests.fakes.orin_bundle import PARTS, orin_bundle
+from tests.fakes.orin_bundle import PARTS, edit, orin_bundle
 from xsd_edge.build.builder import CompileOptions
 from xsd_edge.build.run import build
 from xsd_edge.doctor.cameras import cameras
@@ -153,6 +153,19 @@ def test_a_bundle_before_and_after_build(fake_gpu: Any, tmp_path: Path) -> None:
     build(folder, machine, CompileOptions(), False, lambda line: None)
     after = examine(machine, folder)
     assert {named(after, f"engine {part}").state for part in PARTS} == {OK}
+
+
+def test_a_target_for_cuda_on_a_pc_without(tmp_path: Path) -> None:
+    """What `run` would refuse, `doctor` does not call ready."""
+    folder = orin_bundle(tmp_path / "bundle")
+    assert "part target" not in {finding.name for finding in examine(Machine(tmp_path), folder)}
+    edit(folder, lambda manifest: manifest["parts"]["target"].update(backend="cuda"))
+    findings = examine(Machine(tmp_path), folder)
+    finding = named(findings, "part target")
+    assert finding.state == BROKEN
+    assert "this ONNX Runtime has none" in finding.text
+    assert "--target cpu" in (finding.mend or "")
+    assert not is_ready(findings)
 
 
 def test_a_bundle_that_does_not_fit(tmp_path: Path) -> None:

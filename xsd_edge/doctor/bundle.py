@@ -34,6 +34,24 @@ def bundle(folder: Path, machine: Machine) -> Iterator[Finding]:
     for name, part in sorted(manifest.parts.items()):
         if part.backend == "tensorrt":
             yield _engine(opened, name, machine)
+        elif part.backend == "cuda" and not machine.is_jetson:  # there, `software` has said it
+            yield _on_cuda(manifest.recipe, name)
+
+
+def _on_cuda(recipe: str, part: str) -> Finding:
+    from xsd_edge.runtime import onnx_engine
+
+    if onnx_engine.CUDA not in onnx_engine.listed_providers():
+        why: str | None = "this ONNX Runtime has none"
+    else:
+        why = onnx_engine.why_unusable(onnx_engine.CUDA)
+    if why is None:
+        return Finding(f"part {part}", OK, "CUDA runs it")
+    mend = (
+        "pip uninstall --yes onnxruntime && pip install onnxruntime-gpu; without a GPU: "
+        f"xsd-edge export --target cpu --recipe {recipe}"
+    )
+    return Finding(f"part {part}", BROKEN, f"runs on CUDA only: {why}", mend)
 
 
 def _engine(opened: Bundle, part: str, machine: Machine) -> Finding:
