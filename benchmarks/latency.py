@@ -28,6 +28,7 @@ from xsd_edge.bundle import Bundle
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.runtime.answer import Decoding
 from xsd_edge.runtime.drafter import Drafter
+from xsd_edge.runtime.engine import DEFAULT_OPTIONS, arrays_for, open_engine
 from xsd_edge.runtime.lookup import Lookup
 from xsd_edge.runtime.loop import Limits, Prefilled, generate
 from xsd_edge.runtime.planner import Planned
@@ -36,6 +37,7 @@ from xsd_edge.runtime.session import Session
 from xsd_edge.runtime.speculation import Speculation, machine_costs, measured_costs
 from xsd_edge.runtime.verifier import GreedyVerifier, Proposal
 from xsd_edge.training.examination import watch
+from xsd_edge.video.preprocess import pixels
 from xsd_edge.world.scenes import CLIP_US, DESCRIBE, HELD_OUT, SIDE, Scene
 from xsd_edge.world.spec import World
 from xsd_edge.world.streams import foreseen, stream
@@ -61,6 +63,11 @@ class Contest:
         self.world = World.of(Bundle(bundle))
         self.limits = Limits(LIMITS.max_tokens, exact)
         self.side = Geometry(SIDE, SIDE)
+        self._tower = open_engine(
+            Bundle(bundle), "vision", DEFAULT_OPTIONS._replace(spinning=False)
+        )
+        outputs, frames = Bundle(bundle).part("vision").outputs, self.session.manifest.clip.frames
+        self._visual = arrays_for(self._tower, outputs, n=frames)
 
     def finish(self, start: Prefilled, drafter: Drafter | None, began: float) -> Decoding:
         decoding = Decoding()
@@ -78,11 +85,15 @@ class Contest:
         return decoding
 
     def baseline(self, clip: Clip, question: str) -> Decoding:
-        """Everything after the clip's end: one pass over all frames, then plain decoding."""
+        """Everything after the clip's end: the tower and the target each see all frames in one
+        pass, then plain decoding.
+        """
         began = perf_counter()
         self.session.begin_clip()
-        for frame in clip.frames:
-            self.session.add_frame(frame, hold=True)
+        images = [pixels(frame, self.session.manifest.clip) for frame in clip.frames]
+        self._tower.run({"pixels": np.concatenate(images)}, self._visual)
+        for visual in self._visual["visual"]:
+            self.session.add_visual(visual, hold=True)
         return self.finish(self.session.ask(question), None, began)
 
     def watch(self, clip: Clip, speculation: Speculation, questions: Sequence[str]) -> None:
