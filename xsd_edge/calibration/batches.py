@@ -116,7 +116,7 @@ def prompt_of(pair: Pair, visual: Tensor, question: str, answer: str) -> Prompt:
 
 def visual_of(pair: Pair, images: Tensor) -> Tensor:
     """A clip's frames as the language model reads them. [1, frames * tokens_per_frame, D]"""
-    visual = pair.target.model.get_video_features(images[None]).pooler_output
+    visual: Tensor = pair.target.model.get_video_features(images[None]).pooler_output
     return visual.reshape(1, -1, visual.shape[-1])
 
 

@@ -38,8 +38,8 @@ def round_language_model(model: nn.Module, prompts: Sequence[Tensor]) -> dict[st
 
     `prompts` are embeddings [rows, D] of whole prompts with their answers. They go through the
     model once, all together: a layer is rounded when its inputs arrive, so that it makes good what
-    the layers before it have lost, and put back when it has answered. Beside the model there is
-    one layer's H and one layer's activations in memory.
+    the layers before it have lost, and put back when it has answered. Beside the model there are
+    one layer's H, one layer's activations and the codes, a byte a weight, in memory.
     """
     inputs = pad_sequence(list(prompts), batch_first=True)  # [prompts, longest, D]
     real = torch.zeros(inputs.shape[:2], dtype=torch.bool)
@@ -85,7 +85,8 @@ def inverse_root(h: Tensor) -> Tensor:
     least = torch.finfo(h.dtype).eps  # where nothing was ever read
     turned.diagonal().add_((DAMPING * h.diagonal().mean()).clamp_min(least))
     lower = torch.linalg.cholesky(turned)
-    return torch.linalg.solve_triangular(lower, torch.eye(len(h)), upper=False).flip(0, 1)
+    root: Tensor = torch.linalg.solve_triangular(lower, torch.eye(len(h)), upper=False)
+    return root.flip(0, 1)
 
 
 def _last_root(real: Tensor) -> Callable[[Tensor], Tensor]:
