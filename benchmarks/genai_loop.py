@@ -46,11 +46,6 @@ class Generated(NamedTuple):
     seconds: float  # from the first token to the last
 
 
-def ratios(bundle: Path, runs: int) -> list[float]:
-    """Our tokens per second over GenAI's, each of the same tokens, one ratio a run."""
-    return [theirs.seconds / ours.seconds for ours, theirs in contest(bundle, runs)]
-
-
 def contest(bundle: Path, runs: int) -> Iterator[tuple[Generated, Generated]]:
     """(ours, GenAI's) of the same random prompt, whoever begins alternating; the first pair, which
     warms up, is not handed out.
