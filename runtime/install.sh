@@ -18,7 +18,7 @@ die() {
 }
 
 found="$(sed -n 's/^# R\([0-9]*\) .*/\1/p' /etc/nv_tegra_release 2>/dev/null || true)"
-[[ -n "$found" ]] || die "this is no Jetson (no /etc/nv_tegra_release); install with: pip install xsd-edge"
+[[ -n "$found" ]] || die "this is no Jetson (no /etc/nv_tegra_release); in a checkout: pip install ."
 [[ "$found" == "$L4T_MAJOR" ]] || die "this is L4T R$found, not R$L4T_MAJOR; use the other install-jetpack script"
 python3 -c 'import tensorrt' 2>/dev/null || die "TensorRT is missing; first: sudo apt install nvidia-jetpack"
 
