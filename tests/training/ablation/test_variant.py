@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,7 +80,7 @@ class Heard:
     def begin(self, memory: object) -> None:
         pass
 
-    def observe(self, hidden: np.ndarray, following: tuple[int, ...]) -> None:
+    def observe(self, hidden: np.ndarray, following: Sequence[int]) -> None:
         self.hidden = hidden
 
     def propose(self, gamma: int, sampling: Sampling, rng: np.random.Generator) -> Proposal:
