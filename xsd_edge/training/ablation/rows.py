@@ -47,14 +47,6 @@ ROWS: Final = (
     Row("lookup", "previous answer, looked up", lookup=True),
     Row("previous", "previous answer", previous=True),
     Row("previous_events", "previous answer + events", "aligned", True, previous=True),
-    Row(
-        "hidden_previous_events",
-        "target hidden states + previous answer + events",
-        "aligned",
-        True,
-        hidden=True,
-        previous=True,
-    ),
 )
 BY_NAME: Final = MappingProxyType({row.name: row for row in ROWS})
 # The rows that are measured again where the frame camera fails; "attended" shows what events alone
@@ -67,5 +59,4 @@ DEGRADED_TOO: Final = (
     "lookup",
     "previous",
     "previous_events",
-    "hidden_previous_events",
 )

@@ -14,9 +14,10 @@ Record = dict[str, Any]  # of one stream, as `Arena.stream` makes it
 # What events are asked to add to: a row that sees them, and the same row without.
 PAIRS: Final = (
     ("attended", "text"),
+    ("attended", "aligned"),
+    ("qualified", "attended"),
     ("hidden_events", "hidden"),
     ("previous_events", "previous"),
-    ("hidden_previous_events", "hidden"),
     ("hidden_events_frame", "hidden_events"),
 )
 
