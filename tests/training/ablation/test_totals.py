@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.conftest import ROOT
 from xsd_edge.errors import TrainingError
 from xsd_edge.training.ablation.measure import Tally
-from xsd_edge.training.ablation.table import BEGIN, END, put
+from xsd_edge.training.ablation.table import BEGIN, END, put, render
 from xsd_edge.training.ablation.totals import totals
 from xsd_edge.training.examination import UNFORESEEN, Pass, Spoken
 
@@ -90,3 +92,8 @@ def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
     assert page.read_text() == "# Mine\n"
     with pytest.raises(TrainingError, match="cannot read"):
         put(document(), tmp_path / "none.md")
+
+
+def test_the_page_shows_what_was_measured() -> None:
+    measured = json.loads((ROOT / "benchmarks/measured/acceptance.json").read_text())
+    assert f"{BEGIN}\n{render(measured)}{END}" in (ROOT / "docs" / "acceptance.md").read_text()
