@@ -99,7 +99,7 @@ class Variant(nn.Module):
             if self.row.previous:
                 self.before.from_words.weight /= table.std()
                 for places in (self.before.word_places, self.before.event_places):
-                    places /= places.std()  # else order is learnt too late for a short training
+                    places.div_(places.std())  # else order is learnt too late for a short training
             if self.row.frame:
                 size = float(corpus.first_frames.astype(np.float32).std())
                 self.frame_memory.key.weight /= size
