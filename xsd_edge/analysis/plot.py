@@ -10,8 +10,7 @@ import numpy as np
 from xsd_edge.analysis.distances import Cloud
 from xsd_edge.analysis.features import comparable
 from xsd_edge.analysis.report import Analysis, Gap
-from xsd_edge.errors import TrainingError
-from xsd_edge.training.plot import blank
+from xsd_edge.training.plot import blank, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,12 +33,7 @@ def draw(found: Analysis, title: str, path: Path) -> None:
     _acceptance(axes[1, 0], found)
     _entropies(axes[1, 1], found)
     figure.suptitle(title)
-    try:
-        figure.savefig(path, format="png", dpi=120)
-    except OSError as error:
-        raise TrainingError(
-            f"cannot write {path}: {error.strerror}; give another --plot"
-        ) from error
+    save(figure, path)
 
 
 def _clouds(axes: Axes, events: Cloud, video: Cloud, when: str, gap: Gap) -> None:

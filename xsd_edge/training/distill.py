@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -20,7 +19,6 @@ from tokenizers import Tokenizer
 from transformers import VideoLlavaForConditionalGeneration
 
 from xsd_edge.bundle import TargetInfo
-from xsd_edge.errors import TrainingError
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.events.representation import count_bins
 from xsd_edge.recipe import Recipe
@@ -31,7 +29,7 @@ from xsd_edge.runtime.loop import Limits, Prefilled, generate
 from xsd_edge.runtime.onnx_engine import OnnxEngine
 from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.verifier import NOTHING, GreedyVerifier, Proposal
-from xsd_edge.training.loop import unwritable
+from xsd_edge.training.arrays import loaded_arrays, save_arrays
 from xsd_edge.training.patches import normalized
 from xsd_edge.training.target import visual_tokens
 from xsd_edge.world import scenes
@@ -73,14 +71,7 @@ class Distilled:
         flat["rows"] = np.array([len(e.hidden) for e in self.examples])
         for name in ("tokens", "hidden", "top_tokens", "top_weights"):
             flat[name] = np.concatenate([getattr(e, name) for e in self.examples])
-        partial = path.with_suffix(".partial.npz")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(partial, **flat)  # type: ignore[arg-type]  # numpy's stub has no ** form
-            partial.replace(path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise unwritable(path, error) from error
+        save_arrays(path, flat)
 
     @classmethod
     def load(cls, path: Path) -> Distilled:
@@ -89,14 +80,8 @@ class Distilled:
         Raises:
             TrainingError: it is something else, or damaged.
         """
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                flat = dict(archive)
+        with loaded_arrays(path) as flat:
             return cls._of(flat)
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise TrainingError(
-                f"{path} is no collection of answers ({error}); delete it, it is made again"
-            ) from error
 
     @classmethod
     def _of(cls, flat: dict[str, NDArray[Any]]) -> Distilled:

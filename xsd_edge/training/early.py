@@ -25,6 +25,7 @@ from xsd_edge.models.drafter import MASKED, Drafter
 from xsd_edge.models.early import Early
 from xsd_edge.models.trained import target_info, trained_target
 from xsd_edge.recipe import Recipe
+from xsd_edge.training.arrays import loaded_arrays, save_arrays
 from xsd_edge.training.bench import Run, collector_of, in_half
 from xsd_edge.training.distill import Collector, event_counts
 from xsd_edge.training.loop import Phase
@@ -58,7 +59,11 @@ class EarlyExamples:
     examples: list[EarlyExample]
 
     def save(self, path: Path) -> None:
-        """Atomically, as flat arrays without objects."""
+        """Write them whole or not at all.
+
+        Raises:
+            TrainingError: they cannot be written.
+        """
         texts = [t for e in self.examples for t in (e.question, e.previous, e.answer)]
         flat = {
             "counts": self.counts,
@@ -66,21 +71,30 @@ class EarlyExamples:
             "lengths": np.array([len(t) for t in texts]),
             "tokens": np.array([token for text in texts for token in text], np.int32),
         }
-        partial = path.with_suffix(".partial.npz")
-        np.savez(partial, **flat)  # type: ignore[arg-type]  # numpy's stub has no ** form
-        partial.replace(path)
+        save_arrays(path, flat)
 
     @classmethod
     def load(cls, path: Path) -> EarlyExamples:
-        flat = np.load(path, allow_pickle=False)
-        ends = np.cumsum(flat["lengths"])[:-1]
-        texts = [tuple(int(t) for t in part) for part in np.split(flat["tokens"], ends)]
-        triples = zip(texts[0::3], texts[1::3], texts[2::3], strict=True)
-        made = [
-            EarlyExample(int(clip), *triple)
-            for clip, triple in zip(flat["clip"], triples, strict=True)
-        ]
-        return cls(flat["counts"], made)
+        """Read what `save` wrote.
+
+        Raises:
+            TrainingError: it is something else, or damaged.
+        """
+        with loaded_arrays(path) as flat:
+            ends = np.cumsum(flat["lengths"])[:-1]
+            texts = [tuple(int(t) for t in part) for part in np.split(flat["tokens"], ends)]
+            triples = zip(texts[0::3], texts[1::3], texts[2::3], strict=True)
+            made = [
+                EarlyExample(int(clip), *triple)
+                for clip, triple in zip(flat["clip"], triples, strict=True)
+            ]
+            return cls(flat["counts"], made)
+
+
+def of_kinds(scene: scenes.Scene, kinds: Sequence[str]) -> list[scenes.QuestionAnswer]:
+    """The exchanges of these kinds, of each of which the scene has one: "describe" or of KINDS."""
+    by_kind = {exchange.kind: exchange for exchange in scene.exchanges()}
+    return [by_kind[kind] for kind in kinds]
 
 
 Answers = Callable[[StreamClip, Sequence[scenes.QuestionAnswer]], list[tuple[int, ...]]]
@@ -122,8 +136,7 @@ def gather(
         kinds = ("describe", KINDS[seed % len(KINDS)])
         previous: list[tuple[int, ...]] = [(), ()]
         for clip in stream(seed, clips, recipe.world):
-            by_kind = {exchange.kind: exchange for exchange in clip.scene.exchanges()}
-            asked = [by_kind[kind] for kind in kinds]
+            asked = of_kinds(clip.scene, kinds)
             said = answers(clip, asked)
             for exchange, before, answer in zip(asked, previous, said, strict=True):
                 question = tuple(words.encode(after.format(question=exchange.question)).ids)

@@ -7,6 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -31,11 +32,22 @@ WARM_UP = 0.05  # share of a phase's steps
 def save_atomically(
     tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None
 ) -> None:
-    """Write safetensors beside `path`, then rename: a reader sees the old file or the new one."""
+    """Write safetensors, whole or not at all."""
+    with whole(path) as partial:
+        save_file({k: v.contiguous() for k, v in tensors.items()}, str(partial), metadata)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Where to write a file that is then renamed to `path`: a reader sees the old one or the new.
+
+    Raises:
+        TrainingError: it cannot be written.
+    """
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.contiguous() for k, v in tensors.items()}, str(partial), metadata)
+        yield partial
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:  # safetensors hides the system's own error
         partial.unlink(missing_ok=True)

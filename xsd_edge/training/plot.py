@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xsd_edge.errors import ExtraMissingError
+from xsd_edge.errors import ExtraMissingError, TrainingError
 from xsd_edge.training.loop import unwritable
 
 if TYPE_CHECKING:
@@ -29,6 +29,20 @@ def blank(what: str, width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG.
+
+    Raises:
+        TrainingError: it cannot be written.
+    """
+    try:
+        figure.savefig(path, format="png", dpi=120)
+    except OSError as error:
+        raise TrainingError(
+            f"cannot write {path}: {error.strerror}; give another --plot"
+        ) from error
 
 
 def draw_losses(folder: Path) -> Path:

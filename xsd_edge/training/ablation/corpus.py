@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-from zipfile import BadZipFile
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xsd_edge.errors import TrainingError
 from xsd_edge.recipe import Recipe
+from xsd_edge.training.arrays import loaded_arrays, save_arrays
 from xsd_edge.training.distill import Collector, Distilled, Example, event_counts
-from xsd_edge.training.early import KINDS
-from xsd_edge.training.loop import unwritable
-from xsd_edge.world.scenes import QuestionAnswer, Scene
+from xsd_edge.training.early import KINDS, of_kinds
+from xsd_edge.world.scenes import Scene
 from xsd_edge.world.streams import stream
 
 FIRST_SEED: Final = 80_000_000  # of the streams that rows learn from
@@ -27,12 +25,6 @@ def kinds_asked(seed: int, questions: int) -> tuple[str, ...]:
     """The caption and `questions` others, the same about each clip of a stream."""
     picked = np.random.default_rng((seed, 9)).choice(len(KINDS), questions, replace=False)
     return ("describe", *(KINDS[i] for i in sorted(picked)))
-
-
-def asked_about(scene: Scene, kinds: tuple[str, ...]) -> list[QuestionAnswer]:
-    """The questions of these kinds, of each of which a scene has one."""
-    by_kind = {exchange.kind: exchange for exchange in scene.exchanges()}
-    return [by_kind[kind] for kind in kinds]
 
 
 def scenes_of(recipe: Recipe) -> Iterator[Scene]:
@@ -66,7 +58,7 @@ class Corpus:
             kinds = kinds_asked(FIRST_SEED + number, spec.questions)
             for place, clip in enumerate(stream(FIRST_SEED + number, spec.clips, recipe.world)):
                 frames.append(collector.look(clip.scene)[:per_frame].astype(np.float16))
-                for exchange in asked_about(clip.scene, kinds):
+                for exchange in of_kinds(clip.scene, kinds):
                     before.append(len(examples) - len(kinds) if place else NONE)
                     examples.append(collector.answer(exchange, len(counts)))
                 counts.append(event_counts(clip.events(), recipe).astype(np.float16))
@@ -80,14 +72,8 @@ class Corpus:
             TrainingError: they cannot be written.
         """
         self.answers.save(folder / "answers.npz")
-        path = folder / "seen.npz"
-        partial = path.with_suffix(".partial.npz")
-        try:
-            np.savez(partial, before=self.before, first_frames=self.first_frames)
-            partial.replace(path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise unwritable(path, error) from error
+        seen: dict[str, NDArray[Any]] = {"before": self.before, "first_frames": self.first_frames}
+        save_arrays(folder / "seen.npz", seen)
 
     @classmethod
     def load(cls, folder: Path) -> Corpus | None:
@@ -99,11 +85,6 @@ class Corpus:
         path = folder / "seen.npz"  # the last that is written
         if not path.is_file():
             return None
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                before, frames = archive["before"], archive["first_frames"]
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise TrainingError(
-                f"{path} is no collection of answers ({error}); delete it, it is made again"
-            ) from error
-        return cls(Distilled.load(folder / "answers.npz"), before, frames)
+        with loaded_arrays(path) as seen:
+            answers = Distilled.load(folder / "answers.npz")
+            return cls(answers, seen["before"], seen["first_frames"])

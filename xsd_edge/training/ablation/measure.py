@@ -21,11 +21,12 @@ from xsd_edge.runtime.loop import Prefilled
 from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.session import Session
 from xsd_edge.runtime.verifier import Proposal, verifier_for
-from xsd_edge.training.ablation.corpus import asked_about, kinds_asked
+from xsd_edge.training.ablation.corpus import kinds_asked
 from xsd_edge.training.ablation.rows import Row
 from xsd_edge.training.ablation.variant import Seen, Variant, embedded
 from xsd_edge.training.ablation.wording import kinds_of_tokens
 from xsd_edge.training.distill import event_counts
+from xsd_edge.training.early import of_kinds
 from xsd_edge.training.examination import UNFORESEEN, Manner, Spoken, speak_with
 from xsd_edge.world.frame_camera import SHARP, FrameCamera
 from xsd_edge.world.scenes import DESCRIBE, HELD_OUT
@@ -139,7 +140,7 @@ class Arena:
         previous: dict[str, tuple[int, ...]] = {}
         for clip in stream(seed, clips, self._world):
             seen = self._shown(clip, camera)
-            for number, exchange in enumerate(asked_about(clip.scene, kinds)):
+            for number, exchange in enumerate(of_kinds(clip.scene, kinds)):
                 ids = tuple(self.session.question_tokens(exchange.question))
                 start = self.session.ask(exchange.question).kept()
                 dice = (clip.scene.seed, number)

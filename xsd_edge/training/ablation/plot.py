@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from xsd_edge.errors import TrainingError
 from xsd_edge.training.ablation.rows import BY_NAME
 from xsd_edge.training.ablation.wording import KINDS
-from xsd_edge.training.plot import blank
+from xsd_edge.training.plot import blank, save
 
 
 def draw(document: dict[str, Any], path: Path) -> None:
@@ -33,9 +32,4 @@ def draw(document: dict[str, Any], path: Path) -> None:
         colour = "white" if share > 0.6 else "black"
         axes.text(x, y, f"{share:.2f}", ha="center", va="center", color=colour)
     axes.set_title("drafts accepted at T = 0, by what the token says")
-    try:
-        figure.savefig(path, format="png", dpi=120)
-    except OSError as error:
-        raise TrainingError(
-            f"cannot write {path}: {error.strerror}; give another --plot"
-        ) from error
+    save(figure, path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +9,7 @@ from typing import Any, Final
 from xsd_edge.errors import TrainingError
 from xsd_edge.training.ablation.rows import BY_NAME
 from xsd_edge.training.ablation.wording import KINDS
-from xsd_edge.training.loop import unwritable
+from xsd_edge.training.loop import whole
 
 BEGIN: Final = "<!-- what stands from here to the end mark is written by: xsd-edge train ablate -->"
 END: Final = "<!-- end -->"
@@ -103,11 +102,5 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         TrainingError: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as partial:
         partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise unwritable(path, error) from error
