@@ -37,10 +37,8 @@ def count_bins(
     index = rows.take(events.y) + columns.take(events.x)
     index += events.p.astype(np.intp) * (side * side)
 
-    # bin(t) = (t - t0) * bins // (t1 - t0), turned round: the first t of each bin.
-    first = t0_us - (np.arange(1, bins) * (t0_us - t1_us) // bins)
     counts = np.empty((2, bins, side * side), np.float32)
-    for number, part in enumerate(np.split(index, np.searchsorted(events.t, first))):
+    for number, part in enumerate(_by_bin(index, events, t0_us, t1_us, bins)):
         counts[:, number] = np.bincount(part, minlength=planes)[:planes].reshape(2, -1)
 
     pixels = np.maximum(np.bincount(cell_of, minlength=side), 1)  # 0 where side > square
@@ -87,11 +85,9 @@ def stacked_histogram(
     pixels = geometry.width * geometry.height
     counts = np.zeros((2, bins, pixels), np.uint8)
     if len(events):
-        cell = _pixel(events, geometry)
-        cell += events.p.astype(np.intp) * pixels
-        t0, span = int(events.t[0]), max(int(events.t[-1] - events.t[0]), 1)
-        first = t0 - (np.arange(1, bins) * -span // bins)  # the first t of each bin, rounded up
-        for number, part in enumerate(np.split(cell, np.searchsorted(events.t, first))):
+        first, last = int(events.t[0]), int(events.t[-1])
+        parts = _by_bin(_cell(events, geometry), events, first, max(last, first + 1), bins)
+        for number, part in enumerate(parts):
             found = np.bincount(part, minlength=2 * pixels)
             counts[:, number] = np.minimum(found, cut_off, out=found).reshape(2, -1)
     return counts.reshape(2 * bins, geometry.height, geometry.width)
@@ -109,9 +105,7 @@ def time_surface(
     """
     pixels = geometry.width * geometry.height
     last = np.full(2 * pixels, NEVER_US)
-    cell = _pixel(events, geometry)
-    cell += events.p.astype(np.intp) * pixels
-    np.maximum.at(last, cell, events.t)
+    np.maximum.at(last, _cell(events, geometry), events.t)
     surface = np.exp((last - t_us) / tau_us)
     return surface.astype(np.float32).reshape(2, geometry.height, geometry.width)
 
@@ -141,6 +135,22 @@ def _pixel(events: EventPacket, geometry: Geometry) -> NDArray[np.intp]:
     pixel *= geometry.width
     pixel += events.x
     return pixel
+
+
+def _cell(events: EventPacket, geometry: Geometry) -> NDArray[np.intp]:
+    """Flat index of each event's pixel in two planes, OFF then ON."""
+    cell = _pixel(events, geometry)
+    cell += events.p.astype(np.intp) * (geometry.width * geometry.height)
+    return cell
+
+
+def _by_bin(
+    values: NDArray[np.intp], events: EventPacket, t0_us: int, t1_us: int, bins: int
+) -> list[NDArray[np.intp]]:
+    """The events' `values` split into `bins` equal spans of [t0_us, t1_us)."""
+    # bin(t) = (t - t0) * bins // (t1 - t0), turned round: the first t of each bin.
+    first = t0_us - (np.arange(1, bins) * (t0_us - t1_us) // bins)
+    return np.split(values, np.searchsorted(events.t, first))
 
 
 def _padded(cells: NDArray[np.intp], length: int, outside: int) -> NDArray[np.intp]:
