@@ -78,6 +78,14 @@ def test_no_frames_or_no_number(command: Python, arguments: tuple[str, ...], sai
     assert done.stdout == ""
 
 
+def test_a_recorded_runs_own_frames_are_not_shifted(command: Python, tmp_path: Path) -> None:
+    run = (*RUN, "--camera", "demo", "--record", tmp_path / "kept")
+    assert command(*run).returncode == 0
+    done = command(*RUN, "--camera", tmp_path / "kept", "--offset", "20")
+    assert "the recorded run's frames are on the events' clock; leave out --offset" in done.stderr
+    assert (done.returncode != 0, done.stdout) == (True, "")
+
+
 def test_frames_are_shown_by_their_offset() -> None:
     """Each source, asked for the end of a slice, shows what was newest that much earlier."""
     images = np.arange(4, dtype=np.uint8).repeat(12).reshape(4, 2, 2, 3)

@@ -177,7 +177,7 @@ def test_a_webcam_gives_the_frame_of_when_the_slice_was_complete() -> None:
         yield from pictures
         raise SourceError("/dev/video0 gives no more frames; plug the camera in again")
 
-    webcam = WebcamFrames(frames(), "/dev/video0")
+    webcam = WebcamFrames(frames(), "/dev/video0", compared=True)
     while webcam._error is None:
         time.sleep(0.01)
     kept, webcam._error = webcam._error, None

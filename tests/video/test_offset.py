@@ -12,9 +12,11 @@ import pytest
 from tests.conftest import ROOT
 from tests.video.swinging import GEOMETRY, LASTING_US, picture, swinging_events
 from xsd_edge.errors import SourceError
+from xsd_edge.events.listening import Heard
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.events.source import FrameTrack, open_source
 from xsd_edge.video.decode import Timed, video
+from xsd_edge.video.frames import TrackFrames
 from xsd_edge.video.offset import estimate_offset
 
 DATA = ROOT / "tests" / "data"
@@ -78,6 +80,13 @@ def test_still_frames_tell_nothing(swinging: tuple[EventPacket, list[Timed]]) ->
         estimate_offset(events, GEOMETRY, still)
     with pytest.raises(SourceError, match="saw 1 frames"):
         estimate_offset(events, GEOMETRY, frames[:1])
+
+
+def test_an_idle_scene_tells_nothing() -> None:
+    frames = TrackFrames(FrameTrack(np.array([0, 40_000]), np.zeros((2, 4, 4, 3), np.uint8)))
+    heard = Heard(EventPacket.empty(), began_us=0, behind_us=0)
+    with pytest.raises(SourceError, match=r"0 events; give --offset MS"):
+        estimate_offset(heard.events, GEOMETRY, frames.around(heard))
 
 
 def test_other_scenes_frames_are_not_believed(

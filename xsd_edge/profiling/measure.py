@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from xsd_edge.boards import Board
 from xsd_edge.bundle import Bundle
@@ -35,6 +35,7 @@ class _Seen:
     passes: int = 0
     live: bool = False
     frames: str = ""
+    offset_ms: float = 0.0  # measured once where it was to be
     clips: int = 0  # in the first pass
     events: int = 0
     pairs: list[Pair] = field(default_factory=list)
@@ -98,11 +99,12 @@ def _read_once(
     progress: Progress,
 ) -> None:
     """One pass over the source, or what is still wanted of it."""
-    run = options.run
+    run = replace(options.run, offset=seen.offset_ms) if seen.passes else options.run
     spec = str(bundle.named("demo_clip")) if run.camera == DEMO else run.camera
     with closing(open_source(spec)) as opened:
         frames = frames_for(opened, run)
         source = SourceTap(on_one_clock(opened, frames, run))
+        seen.offset_ms = frames.offset_us / 1e3
         seen.live, seen.frames, frames_read = source.live, frames.kind, list[Call]()
         clip = bundle.manifest.clip
         reader = ClipReader(source, clip.duration_us, clip.frames, drop_late=source.live)

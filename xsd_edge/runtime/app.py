@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from xsd_edge import console
 from xsd_edge.bundle import Bundle, ClipInfo
-from xsd_edge.errors import XsdEdgeError
+from xsd_edge.errors import SourceError, XsdEdgeError
 from xsd_edge.events.clips import ClipReader
 from xsd_edge.events.live.reconnect import connect
 from xsd_edge.events.packet import Geometry
@@ -29,6 +29,7 @@ from xsd_edge.runtime.session import Session
 from xsd_edge.runtime.view import LiveView
 from xsd_edge.runtime.watch import Scene, Watcher, Watchers
 from xsd_edge.video.frames import (
+    ONE_CLOCK,
     ClockedFrames,
     FrameSource,
     RenderedFrames,
@@ -72,7 +73,7 @@ def run(options: RunOptions, listeners: Sequence[Watcher] = ()) -> None:
 def frames_for(source: EventSource, options: RunOptions) -> ClockedFrames:
     """The frames that the options and the recording give the target."""
     if options.video is not None:
-        return open_frames(options.video)
+        return open_frames(options.video, compared=options.offset is None)
     if options.frames == "auto" and source.frames is not None:
         return TrackFrames(source.frames)
     return RenderedFrames(source.geometry)
@@ -85,7 +86,13 @@ def _reading(
     if isinstance(source, ClipFolder) and source.fits(clip.frames, clip.duration_us):
         own = source.has_frames and options.frames == "auto" and options.video is None
         replay = Replay(source, paced=not options.fast, frames=own)
-        return Reading(replay, replay if own else frames_for(source, options))
+        if own:
+            if options.offset != 0:
+                raise SourceError(f"the recorded run's {ONE_CLOCK}")
+            return Reading(replay, replay)
+        frames = frames_for(source, options)
+        on_one_clock(source, frames, options)  # the replay reads the folder for itself
+        return Reading(replay, frames)
     frames = frames_for(source, options)
     source = on_one_clock(source, frames, options)
     paced = source if source.live or options.fast else Paced(source)

@@ -21,7 +21,7 @@ def on_one_clock(source: EventSource, frames: ClockedFrames, options: RunOptions
     Raises:
         SourceError: there is nothing to shift, or the offset cannot be told.
     """
-    if options.offset != "auto":
+    if options.offset is not None:
         frames.offset_us = round(options.offset * 1e3)
         if frames.offset_us and isinstance(frames, RenderedFrames):
             raise SourceError(f"the rendered {ONE_CLOCK}")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 from xsd_edge.errors import XsdEdgeError
 
 DESCRIBE = "Describe the scene."  # what is asked when nothing else is
 Frames = Literal["auto", "rendered"]
+N = TypeVar("N", int, float)
 Mode = Literal["rejection", "exact-match"]
 FARTHEST_MS = 10_000.0  # clocks that are farther apart are no offset but another recording
 
@@ -50,7 +52,7 @@ class RunOptions:
     frames: Frames = "auto"
     compare_plain: bool = False  # decode each answer plainly as well, and report the speed-up
     mode: Mode = "rejection"  # how drafts are verified when the temperature is above 0
-    offset: float | Literal["auto"] = 0.0  # milliseconds that events tell of a moment after frames
+    offset: float | None = 0.0  # ms that events tell of a moment after frames; None: measured
     record: Path | None = None  # a new folder for events, frames and answers
 
     def __post_init__(self) -> None:
@@ -74,7 +76,7 @@ class RunOptions:
             raise OptionError(f"--gamma must be 'auto', 0 or above, not {self.gamma}")
         if not (math.isfinite(self.wait) and self.wait >= 0):
             raise OptionError(f"--wait must be 0 or more seconds, not {self.wait}")
-        if self.offset != "auto" and not abs(self.offset) <= FARTHEST_MS:
+        if self.offset is not None and not abs(self.offset) <= FARTHEST_MS:
             raise OptionError(f"--offset must be 'auto' or up to {FARTHEST_MS:g} ms, either way")
         if self.max_clips is not None and self.max_clips < 1:
             raise OptionError(f"--max-clips must be 1 or above, not {self.max_clips}")
@@ -96,29 +98,28 @@ class RunOptions:
             raise OptionError("--frames rendered and --video both say where frames come from")
 
 
-def parse_offset(text: str) -> float | Literal["auto"]:
-    """'auto' or milliseconds.
+def parse_offset(text: str) -> float | None:
+    """Milliseconds, or None for 'auto'.
 
     Raises:
         OptionError: neither.
     """
-    if text == "auto":
-        return "auto"
-    try:
-        return float(text)
-    except ValueError as error:
-        raise OptionError(f"--offset must be 'auto' or milliseconds, not {text!r}") from error
+    return _unless_auto("--offset", text, float, "milliseconds")
 
 
 def parse_gamma(text: str) -> int | None:
-    """'auto' or a draft length.
+    """A draft length, or None for 'auto'.
 
     Raises:
         OptionError: neither.
     """
+    return _unless_auto("--gamma", text, int, "a number")
+
+
+def _unless_auto(option: str, text: str, kind: Callable[[str], N], what: str) -> N | None:
     if text == "auto":
         return None
     try:
-        return int(text)
+        return kind(text)
     except ValueError as error:
-        raise OptionError(f"--gamma must be 'auto' or a number, not {text!r}") from error
+        raise OptionError(f"{option} must be 'auto' or {what}, not {text!r}") from error

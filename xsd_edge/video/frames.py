@@ -128,10 +128,11 @@ class WebcamFrames:
 
     kind = "webcam"
 
-    def __init__(self, frames: Iterator[Timed], name: str) -> None:
+    def __init__(self, frames: Iterator[Timed], name: str, *, compared: bool = False) -> None:
+        """With `compared`, small pictures are kept until `around` takes them."""
         self._frames = frames
         self._kept = LiveFrames(name)
-        self._small: deque[Timed] = deque(maxlen=SMALL_KEPT)
+        self._small: deque[Timed] | None = deque(maxlen=SMALL_KEPT) if compared else None
         self._error: SourceError | None = None
         self.offset_us = 0
         threading.Thread(target=self._read, name="webcam", daemon=True).start()
@@ -142,15 +143,17 @@ class WebcamFrames:
         return self._kept.newest(int(slice_.ready_s * 1e6) - self.offset_us)
 
     def around(self, heard: Heard) -> Iterator[Timed]:
-        for frame in tuple(self._small):
+        small, self._small = self._small or (), None
+        for frame in tuple(small):
             yield Timed(frame.t_us - heard.behind_us, frame.image)
 
     def _read(self) -> None:
         try:
             for timed in self._frames:
                 self._kept.add(timed.t_us, timed.image)
-                step = -(-timed.image.shape[1] // SMALL_ACROSS)
-                self._small.append(Timed(timed.t_us, timed.image[::step, ::step].copy()))
+                if (small := self._small) is not None:
+                    step = -(-timed.image.shape[1] // SMALL_ACROSS)
+                    small.append(Timed(timed.t_us, timed.image[::step, ::step].copy()))
         except SourceError as error:
             self._error = error  # the consumer's to see
 
@@ -173,8 +176,10 @@ class RenderedFrames:
         raise SourceError(f"the rendered {ONE_CLOCK}")
 
 
-def open_frames(spec: str) -> ClockedFrames:
+def open_frames(spec: str, *, compared: bool = False) -> ClockedFrames:
     """What --video says: a video file, a V4L2 camera, or a folder of images (FOLDER?fps=20).
+
+    `compared`: what is seen at the beginning will be compared with events (`around`).
 
     Raises:
         SourceError: it is none of them.
@@ -186,7 +191,7 @@ def open_frames(spec: str) -> ClockedFrames:
     if path.is_dir():
         return FolderFrames(ImageFolder(path, fps))
     if path.is_char_device():
-        return WebcamFrames(webcam(path), str(path))
+        return WebcamFrames(webcam(path), str(path), compared=compared)
     return VideoFrames(path)
 
 

@@ -78,7 +78,7 @@ class _Intervals:
         down = max(1, round(across * geometry.height / geometry.width))
         times: list[int] = []
         pictures: list[Floats] = []
-        for t_us, image in frames:
+        for t_us, image in frames if len(events) else ():
             if not times or t_us > times[-1]:
                 times.append(t_us)
                 pictures.append(_log_luma(image, down, across).ravel())
