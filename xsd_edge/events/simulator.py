@@ -5,11 +5,12 @@ times inside the frame interval after Rebecq et al., "ESIM", CoRL 2018; leak aft
 2017; shot noise after Graca and Delbruck 2021. Two places are stricter than v2e: noise events leave
 the memorised level alone and come from a Poisson process, so that a constant scene fires at the set
 rates whatever the frame rate; and the refractory period holds between any two events of a pixel,
-also within one frame interval.
+also within one frame interval. Same seed, same events, on every machine.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -17,11 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xsd_edge.errors import SourceError
+from xsd_edge.events import elementary
 from xsd_edge.events.packet import EventPacket, Geometry
 
 LINEAR_UP_TO: Final = 20.0  # luma; a logarithm down to black would blow dark noise up
-LOG_LINEAR: Final = np.float32(np.log(LINEAR_UP_TO))
+LOG_LINEAR: Final = np.float32(math.log(LINEAR_UP_TO))
 SMALLEST_THRESHOLD: Final = 0.01
+DECADE: Final = math.log(10)
 LEAK_DECADES: Final = 0.1  # spread of leak rates over the pixels, log-normal
 SHOT_AT_WHITE: Final = 0.25  # share of the dark shot noise rate that is left at full brightness
 SLACK: Final = 1e-4  # of a threshold; lets a rise of exactly n thresholds give n events in float32
@@ -74,13 +77,15 @@ PRESETS: Final = {
 def lin_log(luma: Floats) -> Floats:
     """Luma 0..255 to the pixel's log level: x * ln(20) / 20 up to 20, ln(x) above."""
     dark = np.minimum(luma, np.float32(LINEAR_UP_TO)) * (LOG_LINEAR / np.float32(LINEAR_UP_TO))
-    bright = np.log(np.maximum(luma, np.float32(LINEAR_UP_TO)))
+    bright = elementary.log(np.maximum(luma, np.float32(LINEAR_UP_TO)))
     return np.asarray(dark + (bright - LOG_LINEAR), np.float32)
 
 
 def luma_of(rgb: NDArray[np.uint8] | Floats) -> Floats:
     """RGB [..., 3] to luma [...], ITU-R BT.601."""
-    return np.asarray(np.asarray(rgb, np.float32) @ LUMA_WEIGHTS, np.float32)
+    planes = np.asarray(rgb, np.float32)
+    red, green, blue = (planes[..., i] * weight for i, weight in enumerate(LUMA_WEIGHTS))
+    return np.asarray(red + green + blue, np.float32)
 
 
 def _joined(parts: list[_Events]) -> _Events:
@@ -119,8 +124,9 @@ class PixelModel:
         self._off = self._thresholds(config.off_threshold, pixels)
         self._on_edge = self._on * np.float32(1 - SLACK)
         self._off_edge = self._off * np.float32(SLACK - 1)
-        spread = self._rng.standard_normal(pixels, np.float32) * np.float32(LEAK_DECADES)
-        self._leak = self._on * np.power(np.float32(10), spread) * np.float32(config.leak_hz)
+        decades = self._rng.standard_normal(pixels, np.float32) * np.float32(LEAK_DECADES)
+        spread = elementary.exp(decades.astype(np.float64) * DECADE).astype(np.float32)
+        self._leak = self._on * spread * np.float32(config.leak_hz)
         self._shot = np.concatenate(
             (config.on_threshold / self._on, config.off_threshold / self._off)
         )

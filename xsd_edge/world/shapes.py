@@ -17,7 +17,7 @@ def coverage(shape: str, dx: Floats, dy: Floats, radius: float) -> Floats:
     """
     distance: NDArray[np.floating[Any]]
     if shape == "circle":
-        distance = np.hypot(dx, dy) - radius
+        distance = _length(dx, dy) - radius
     elif shape == "square":
         distance = np.maximum(abs(dx), abs(dy)) - radius * 0.88
     elif shape == "triangle":
@@ -26,16 +26,22 @@ def coverage(shape: str, dx: Floats, dy: Floats, radius: float) -> Floats:
         bars = (np.maximum(abs(dx) - a, abs(dy) - b) for a, b in _bar_extents(radius))
         distance = np.minimum(*bars)
     elif shape == "ring":
-        distance = abs(np.hypot(dx, dy) - radius * 0.72) - radius * 0.28
+        distance = abs(_length(dx, dy) - radius * 0.72) - radius * 0.28
     elif shape == "diamond":
         distance = (abs(dx) + abs(dy)) * 0.7071 - radius * 0.7071
     elif shape == "crescent":  # a circle without another
-        bite = np.hypot(dx - radius * 0.55, dy) - radius * 0.75
-        distance = np.maximum(np.hypot(dx, dy) - radius, -bite)
+        bite = _length(dx - radius * 0.55, dy) - radius * 0.75
+        distance = np.maximum(_length(dx, dy) - radius, -bite)
     else:  # hourglass: two triangles, tip to tip
         sides = (abs(dx) - abs(dy) * 0.85 - radius * 0.1) * 0.76
         distance = np.maximum(abs(dy) - radius * 0.88, sides)
     return np.asarray(np.clip(0.5 - distance, 0, 1), np.float32)
+
+
+def _length(dx: Floats, dy: Floats) -> Floats:
+    """Not np.hypot, whose last bit depends on the machine; squares of float32 are exact in float64."""
+    squares = np.square(dx, dtype=np.float64) + np.square(dy, dtype=np.float64)
+    return np.asarray(np.sqrt(squares), np.float32)
 
 
 def _bar_extents(radius: float) -> tuple[tuple[float, float], tuple[float, float]]:

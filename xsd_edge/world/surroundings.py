@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from xsd_edge.events.elementary import sine_of_turns
 from xsd_edge.world.spec import PLAIN, World
 from xsd_edge.world.things import SIDE
 
@@ -63,7 +64,7 @@ def _canvas(kind: str, seed: int) -> tuple[Floats, Floats]:
         across, along = int(rng.integers(5, 13)), int(rng.integers(-6, 7))
         if rng.random() < 0.5:
             across, along = along, across
-        level = 0.5 + 0.5 * np.sin(2 * np.pi * (across * xs + along * ys) / PERIOD)
+        level = 0.5 + 0.5 * sine_of_turns((across * xs + along * ys) / PERIOD)
     elif kind == "clouds":
         level = _stretched(_noise(rng, 16) + 0.5 * _noise(rng, 32))
     else:  # gravel
@@ -117,7 +118,7 @@ class Camera(NamedTuple):
 
     def moved(self, phases: NDArray[np.float64]) -> NDArray[np.float64]:
         """By how much, at each phase. [T, 2]"""
-        swing = np.sin(2 * np.pi * np.array(self.shake_hz) * phases[:, None])
+        swing = sine_of_turns(np.array(self.shake_hz) * phases[:, None])
         return np.asarray(np.array(self.pan) * phases[:, None] + np.array(self.shake) * swing)
 
 
@@ -133,7 +134,7 @@ class Light(NamedTuple):
 
     def gain(self, phases: NDArray[np.float64]) -> Floats:
         """[T]"""
-        swing = np.sin(2 * np.pi * (self.hz * phases + self.start))
+        swing = sine_of_turns(self.hz * phases + self.start)
         return np.asarray(1 + self.share * swing, np.float32)
 
 
@@ -192,10 +193,11 @@ def _draw_fence(rng: np.random.Generator) -> Fence:
 def _draw_camera(rng: np.random.Generator, ground: Ground | None, world: World) -> Camera:
     if ground is None or ground.kind not in SHOWS_MOTION or rng.random() >= world.camera:
         return STEADY
-    angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(*PAN)
+    turns, far = rng.uniform(), rng.uniform(*PAN)
+    across, down = far * sine_of_turns(np.array((turns + 0.25, turns)))
     shake, hertz = rng.uniform(*SHAKE, 2), rng.uniform(*SHAKE_HZ, 2)
     return Camera(
-        (float(far * np.cos(angle)), float(far * np.sin(angle))),
+        (float(across), float(down)),
         (float(shake[0]), float(shake[1])),
         (float(hertz[0]), float(hertz[1])),
     )

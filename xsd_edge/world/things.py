@@ -179,7 +179,7 @@ def apart(a: Thing, b: Thing) -> bool:
     """Do two things keep clear of each other all through the clip?"""
     room = a.radius + b.radius + 1
     gaps = a.centres(_CHECKED) - b.centres(_CHECKED)
-    return bool((np.hypot(gaps[:, 0], gaps[:, 1]) > room).all())
+    return bool((np.sqrt(gaps[:, 0] ** 2 + gaps[:, 1] ** 2) > room).all())
 
 
 _CHECKED = np.linspace(0, 1, 5)
