@@ -39,7 +39,7 @@ def coverage(shape: str, dx: Floats, dy: Floats, radius: float) -> Floats:
 
 
 def _length(dx: Floats, dy: Floats) -> Floats:
-    """Not np.hypot, whose last bit depends on the machine; squares of float32 are exact in float64."""
+    """Not np.hypot, whose last bit depends on the machine; in float64 the squares are exact."""
     squares = np.square(dx, dtype=np.float64) + np.square(dy, dtype=np.float64)
     return np.asarray(np.sqrt(squares), np.float32)
 
