@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
+from xsd_edge.errors import SourceError
 from xsd_edge.events.continuity import GAP_US
 from xsd_edge.events.packet import EventPacket
 from xsd_edge.events.source import EventSource
 
 TYPES = {"t": np.int64, "x": np.uint16, "y": np.uint16, "p": np.uint8}
+
+
+@contextmanager
+def little_allocated(most: int = 1 << 22) -> Iterator[None]:
+    """What happens inside never holds more than `most` bytes, whatever a small file claims."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < most
+    finally:
+        tracemalloc.stop()
+
+
+def judged_refusal(error: SourceError) -> None:
+    """One line that a terminal shows as it is, whatever the file wrote into it."""
+    assert str(error).isprintable()
+    assert len(str(error)) < 1000
 
 
 def judged(source: EventSource) -> list[EventPacket]:

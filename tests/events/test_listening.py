@@ -26,7 +26,7 @@ def test_what_was_heard_of_a_camera_is_over() -> None:
     began = time.perf_counter()
     heard = source.listen(300_000)
     took = time.perf_counter() - began
-    assert 0.25 < took < 1.5
+    assert 0.25 < took < 1.9  # not all of its 2.08 s
     # Its clock, shifted, is ours: the last event came just before now.
     assert 0 <= time.perf_counter() * 1e6 - (int(heard.events.t[-1]) + heard.behind_us) < 1e6
     rest = next(packet for packet in source.packets() if len(packet))

@@ -143,6 +143,23 @@ def test_network_inputs_equal_their_loops_bit_for_bit(
         assert fast.tobytes() == slow.tobytes()
 
 
+@pytest.mark.parametrize("bins", [2, 5, 15])
+def test_voxel_grid_is_dsecs_before_it_normalises(bins: int) -> None:
+    """DSEC's VoxelGrid.convert: each event adds value (1 - |x' - x|) (1 - |y' - y|) (1 - |t' - t|)
+    to the corners around it, with time scaled to bins - 1 and whole x and y.
+    """
+    geometry = Geometry(17, 11)
+    events = random_events(3, 4000, geometry, 0, 50_000)
+    grid = np.zeros((bins, geometry.height, geometry.width))
+    t = (bins - 1) * (events.t - events.t[0]) / (events.t[-1] - events.t[0])
+    value, first = 2.0 * events.p - 1, t.astype(int)
+    for corner in (first, first + 1):
+        inside = corner < bins
+        weight = (value * (1 - np.abs(corner - t)))[inside]
+        np.add.at(grid, (corner[inside], events.y[inside], events.x[inside]), weight)
+    np.testing.assert_allclose(voxel_grid(events, geometry, bins), grid, atol=1e-5)
+
+
 def test_hot_pixels_do_not_wrap() -> None:
     ones = np.ones(700, np.uint16)
     events = EventPacket(np.zeros(700, np.int64), ones, ones, ones.astype(np.uint8))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,6 +14,7 @@ from xsd_edge.events.slices import equal_counts, slice_image
 from xsd_edge.events.source import open_source
 
 SAMPLE = ROOT / "tests" / "data" / "eventgpt_sample1.npy"
+MORE = os.environ.get("XSD_EDGE_RECORDINGS")  # a folder with recordings too large for this one
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +40,17 @@ def test_slices_have_equal_counts_and_the_last_takes_the_rest(sample: EventPacke
 
 def test_pictures_are_those_of_the_loop(sample: EventPacket) -> None:
     for events in equal_counts(sample, 5):
-        few = events.slice(0, 4000)
-        assert np.array_equal(slice_image(few), drawn(few))
+        assert np.array_equal(slice_image(events), drawn(events))
     assert slice_image(sample).shape == (480, 640, 3)
+
+
+@pytest.mark.skipif(MORE is None, reason="XSD_EDGE_RECORDINGS names no folder")
+@pytest.mark.parametrize("number", ["000069", "000079", "000099"])
+def test_pictures_of_a_street_are_those_of_the_loop(number: str) -> None:
+    assert MORE is not None
+    source = open_source(str(Path(MORE) / f"dsec_interlaken_00_d_{number}.npy"))
+    for events in equal_counts(EventPacket.concatenate(list(source.packets())), 5):
+        assert np.array_equal(slice_image(events), drawn(events))
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])

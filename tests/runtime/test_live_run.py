@@ -46,15 +46,22 @@ def feed(path: Path | int, seconds: float = 2.0) -> None:
             time.sleep(seconds / 100)
 
 
-def said_within(process: subprocess.Popen[str], seconds: float, text: str) -> bool:
-    """Read its stderr up to a line with `text`; a process that does not say it is ended."""
-    assert process.stderr is not None
-    patience = threading.Timer(seconds, process.kill)
-    patience.start()
+@contextmanager
+def patience(process: subprocess.Popen[str], seconds: float) -> Iterator[None]:
+    """A process that is read from for longer is ended, which ends the reading."""
+    limit = threading.Timer(seconds, process.kill)
+    limit.start()
     try:
-        return any(text in line for line in process.stderr)
+        yield
     finally:
-        patience.cancel()
+        limit.cancel()
+
+
+def said_within(process: subprocess.Popen[str], seconds: float, text: str) -> bool:
+    """Read its stderr up to a line with `text`."""
+    assert process.stderr is not None
+    with patience(process, seconds):
+        return any(text in line for line in process.stderr)
 
 
 def opened_by(pid: int) -> set[str]:
@@ -95,16 +102,16 @@ def test_a_fifo_that_comes_late_is_restarted_and_ends_with_sigterm(tmp_path: Pat
     fifo = tmp_path / "dvs0"
     with running("--camera", str(fifo), "--wait", "60", "--reconnect") as process:
         assert process.stdout is not None
-        assert process.stderr is not None
-        assert "waiting up to 60 s" in process.stderr.readline()
+        assert said_within(process, 60, "waiting up to 60 s")
         os.mkfifo(fifo)
         feed(fifo)
         # A writer that comes before the reader has seen the end goes on with the same stream.
-        assert said_within(process, 30, "is gone: it ended")
+        assert said_within(process, 60, "is gone: it ended")
         feed(fifo)
-        first = json.loads(process.stdout.readline())
+        with patience(process, 60):
+            first = json.loads(process.stdout.readline())
         process.send_signal(signal.SIGTERM)
-        rest, err = process.communicate(timeout=20)
+        rest, err = process.communicate(timeout=60)
     assert process.returncode == 143, err
     assert first["clip"] == 0
     assert "summary" in json.loads(rest.splitlines()[-1])
@@ -121,7 +128,7 @@ def test_stopping_while_nothing_comes(tmp_path: Path) -> None:
             time.sleep(0.05)
         time.sleep(1.5)  # the bundle is loaded by then, or is being loaded: both must do
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
         os.close(descriptor)
     assert process.returncode == 130, err
     assert "Traceback" not in err

@@ -178,7 +178,8 @@ def test_a_webcam_gives_the_frame_of_when_the_slice_was_complete() -> None:
         raise SourceError("/dev/video0 gives no more frames; plug the camera in again")
 
     webcam = WebcamFrames(frames(), "/dev/video0", compared=True)
-    while webcam._error is None:
+    deadline = time.monotonic() + 30
+    while webcam._error is None and time.monotonic() < deadline:
         time.sleep(0.01)
     kept, webcam._error = webcam._error, None
     at = [replace(slice_at(0, 1), ready_s=s) for s in (0.5, 1.0, 2.9, 99.0)]

@@ -18,6 +18,7 @@ from xsd_edge.errors import FormatError, SourceError
 from xsd_edge.events.cutter import Slice
 from xsd_edge.events.decoders.npy import read_array
 from xsd_edge.events.decoders.npz import DAMAGE
+from xsd_edge.events.decoders.quoting import quoted
 from xsd_edge.events.packet import EventPacket, Geometry
 
 FORMAT: Final = 1
@@ -142,7 +143,9 @@ def read_arrays(path: Path, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
                     with archive.open(name) as file:
                         arrays[key] = read_array(f"{key} in {path}", file)
     except DAMAGE as error:
-        raise FormatError(f"{path} is damaged: {error}; leave it out of the folder") from error
+        raise FormatError(
+            f"{path} is damaged: {quoted(error)}; leave it out of the folder"
+        ) from error
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}; copy it again") from error
     return arrays

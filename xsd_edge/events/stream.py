@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from xsd_edge.errors import CameraAbsentError, SourceError
 from xsd_edge.events.decoders.encodings import DECODERS, Decoder, choose, open_decoder
 from xsd_edge.events.decoders.header import LONGEST_LINE, Header
-from xsd_edge.events.live.base import LiveSource, Waiter
+from xsd_edge.events.live.base import LiveSource, Silence, Waiter
 from xsd_edge.events.live.failures import UNPLUGGED
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.events.source import HEARTBEAT_S, Wanted
@@ -40,10 +40,13 @@ class _Begun(NamedTuple):
 class ByteStream(LiveSource):
     """A file descriptor, set not to block, that event bytes come out of. Closes it."""
 
-    def __init__(self, fd: int, name: str, wanted: Wanted) -> None:
+    def __init__(
+        self, fd: int, name: str, wanted: Wanted, default: str | None = DEFAULT_ENCODING
+    ) -> None:
         super().__init__(name)
         self._fd = fd
         self._wanted = wanted
+        self._default = default
         self._start = b""
         self._begun: _Begun | None = None
         self._waiter = Waiter(fd)
@@ -66,14 +69,14 @@ class ByteStream(LiveSource):
             self._begun = self._listen()
             yield EventPacket.empty()
         geometry, decoder, data = self._begun
-        restarted = False
+        restarted, silence = False, Silence()
         while True:
             if found := find_header(data):
                 # Another writer, who came before the last one's end was seen.
                 yield from decoder.feed(data[: found.start])
                 decoder.finish()
                 header = Header.parse(data[found])
-                self.encoding, _ = choose(self.name, header, self._wanted, DEFAULT_ENCODING)
+                self.encoding, _ = self._choose(header)
                 decoder = open_decoder(self.encoding, header, geometry, self.counters)
                 restarted = True
                 self.counters.reconnects += 1
@@ -87,6 +90,7 @@ class ByteStream(LiveSource):
             read = self._read(HEARTBEAT_S)
             if read == b"":
                 break
+            restarted |= silence.ended(read is not None) and self.counters.events > 0
             data = read or b""
         decoder.finish()
         if not self.counters.events:
@@ -101,9 +105,16 @@ class ByteStream(LiveSource):
         header = Header.parse(self._start)
         if not self._start or (read is not None and not header.complete):
             return None
-        self.encoding, geometry = choose(self.name, header, self._wanted, DEFAULT_ENCODING)
+        self.encoding, geometry = self._choose(header)
         decoder = open_decoder(self.encoding, header, geometry, self.counters)
         return _Begun(geometry, decoder, self._start[header.length :])
+
+    def _choose(self, header: Header) -> tuple[str, Geometry]:
+        if not (self._wanted.encoding or header.encoding or self._default):
+            raise SourceError(
+                f"{self.name} does not tell its format; add it: {self.name}?format=evt3"
+            )
+        return choose(self.name, header, self._wanted, self._default)
 
     def _read(self, timeout_s: float) -> bytes | None:
         """What has come; None when nothing did in time, nothing at the end or when closed."""
@@ -144,8 +155,10 @@ def find_header(data: bytes) -> slice | None:
     return slice(start, end + len(HEADER_END))
 
 
-def open_stream(path: Path, wanted: Wanted) -> ByteStream:
+def open_stream(path: Path, wanted: Wanted, default: str | None = DEFAULT_ENCODING) -> ByteStream:
     """Open a FIFO or character device. Waits for its first bytes if the sensor's size was not said.
+
+    `default` is the encoding where neither the user nor a header tells it; None: one must.
 
     Raises:
         SourceError: its format or size stays unknown.
@@ -155,7 +168,7 @@ def open_stream(path: Path, wanted: Wanted) -> ByteStream:
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if stat.S_ISFIFO(os.fstat(fd).st_mode):
         _widen(fd)
-    return _begin(ByteStream(fd, str(path), wanted))
+    return _begin(ByteStream(fd, str(path), wanted, default))
 
 
 def open_standard_input(wanted: Wanted) -> ByteStream:

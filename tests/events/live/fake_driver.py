@@ -57,6 +57,7 @@ class Device:
     def __init__(self, name: Any, script: Sequence[Any]) -> None:
         self._name, self._script = name, list(script)
         self.cleared: list[int] = []
+        self.configured: list[Any] = []
         self.exited = 0
 
     def __enter__(self) -> Device:
@@ -86,6 +87,10 @@ class Device:
 
     def serial(self) -> str:
         return "00051195"
+
+    def update_configuration(self, configuration: Any) -> None:
+        configuration.serialize()  # as the driver does, and refuses what does not fit
+        self.configured.append(configuration)
 
     def clear_backlog(self, until: int) -> None:
         self.cleared.append(until)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -35,6 +36,11 @@ for line in sys.stdin:
 EVENTS = [(1_000_000 + 100 * n, n % 640, n % 480, int(n % 3 == 0)) for n in range(400)]
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
 @contextmanager
 def server(*where: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
@@ -53,8 +59,9 @@ def server(*where: str) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
 def test_events_of_a_server_and_its_end(tmp_path: Path, kind: str) -> None:
-    spec = "dv://127.0.0.1:17791" if kind == "tcp" else str(tmp_path / "dv.sock")
-    where = ("127.0.0.1", "17791") if kind == "tcp" else (spec,)
+    port = free_port()
+    spec = f"dv://127.0.0.1:{port}" if kind == "tcp" else str(tmp_path / "dv.sock")
+    where = ("127.0.0.1", str(port)) if kind == "tcp" else (spec,)
     found: list[EventPacket] = []
     with server(*where) as process:
         source = open_source(spec)
@@ -75,7 +82,7 @@ def test_events_of_a_server_and_its_end(tmp_path: Path, kind: str) -> None:
 
 def test_nobody_listens(tmp_path: Path) -> None:
     with pytest.raises(CameraAbsentError, match=r"does not answer .*refused.*--wait 60"):
-        open_source("dv://127.0.0.1:17792")
+        open_source(f"dv://127.0.0.1:{free_port()}")
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

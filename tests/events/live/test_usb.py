@@ -20,10 +20,12 @@ from tests.events.live.fake_driver import (
 )
 from xsd_edge.errors import CameraAbsentError, CameraDeniedError, ExtraMissingError, SourceError
 from xsd_edge.events.live.failures import DRIVER_SAYS
+from xsd_edge.events.live.kinds import KINDS
 from xsd_edge.events.live.place import Place
 from xsd_edge.events.live.usb import RING_BYTES, UsbCamera, open_usb
 from xsd_edge.events.live.usb_models import UsbNode
 from xsd_edge.events.packet import EventPacket, Geometry
+from xsd_edge.events.source import Wanted
 
 
 @pytest.fixture
@@ -33,6 +35,10 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> FakeDriver:
 
 def usb(address: str = "", node: UsbNode | None = None) -> UsbCamera:
     return open_usb(Place("usb", "/dev/dvs0", address, usb=node))
+
+
+def limited(said: str) -> UsbCamera:
+    return open_usb(Place("usb", "/dev/dvs0", options={"limit": said}))
 
 
 def seen(camera: UsbCamera) -> list[EventPacket]:
@@ -47,7 +53,7 @@ def test_the_fake_has_the_real_drivers_signatures(driver: FakeDriver) -> None:
         p.default for p in theirs.parameters.values()
     ]
     public = {"__enter__", "__exit__", "__iter__", "__next__", "name", "properties", "serial",
-              "clear_backlog"}  # fmt: skip
+              "clear_backlog", "update_configuration"}  # fmt: skip
     assert public <= set(dir(drivers.device.Device))
 
 
@@ -140,6 +146,32 @@ def test_selection(driver: FakeDriver) -> None:
     assert (driver.opened[-1]["address"], driver.opened[-1]["serial"]) == ("10.0.0.5", None)
     ring = driver.opened[-1]["ring"]
     assert RING_BYTES - ring.buffer_length < ring.buffer_length * ring.ring_length <= RING_BYTES
+
+
+@pytest.mark.parametrize("name", ["PROPHESEE_EVK4", "PROPHESEE_EVK3_HD", "CENTURYARKS_VGA"])
+def test_a_sensor_limits_its_rate_itself(driver: FakeDriver, name: str) -> None:
+    (device,) = driver.plug([STOP], name=name)
+    limited("20").close()
+    (configuration,) = device.configured
+    limiter = configuration.rate_limiter
+    assert (limiter.reference_period_us, limiter.maximum_events_per_period) == (200, 4000)
+    assert configuration.biases == type(configuration)().biases
+
+
+def test_a_limit_that_cannot_be(driver: FakeDriver) -> None:
+    for said in ("fast", "0", "-1", "nan", "inf", "1e9"):
+        with pytest.raises(SourceError, match=r"million events a second, like \?limit=20"):
+            limited(said)
+    assert driver.opened == []
+    (device,) = driver.plug([STOP], name="INIVATION_DAVIS346")
+    with pytest.raises(SourceError, match=r"davis346 cannot limit its rate.*leave out \?limit="):
+        limited("20")
+    assert device.exited == 1
+    fx2 = Place(
+        "usb", "/dev/dvs0", options={"limit": "5"}, usb=UsbNode("152a", "841b", "1", "4", None)
+    )
+    with pytest.raises(SourceError, match=r"DAVIS \(FX2\) cannot limit its rate"):
+        KINDS["usb"].open(fx2, Wanted())
 
 
 def test_two_of_a_model_must_be_told_apart(driver: FakeDriver) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.events.encoders import evt2_bytes, evt3_bytes, random_events, rows
 from xsd_edge.errors import CameraAbsentError, SourceError
+from xsd_edge.events.live import base
 from xsd_edge.events.live import v4l2_device as v4l2
 from xsd_edge.events.live.v4l2 import V4l2Camera, _valid, open_v4l2
 from xsd_edge.events.packet import EventPacket, Geometry
@@ -198,6 +199,21 @@ def test_lost_buffers_are_counted_and_marked(skipped: int, flags: int) -> None:
     assert after.discontinuity
     assert rows(after) == rows(EVENTS.slice(300, 400))
     assert camera.counters.lost == (skipped or 1)
+    camera.close()
+    list(packets)
+
+
+def test_no_packet_spans_a_long_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "UNSEEN_S", 0.05)
+    kernel = Kernel()
+    camera = opened(kernel)
+    packets = started(camera)
+    marks = []
+    for lo, silent in ((0, 20), (100, 0), (200, 20)):
+        assert not any(len(next(packets)) for _ in range(silent))
+        kernel.fill(evt3_bytes(EVENTS.slice(lo, lo + 100)))
+        marks.append(some(packets).discontinuity)
+    assert marks == [False, False, True]
     camera.close()
     list(packets)
 

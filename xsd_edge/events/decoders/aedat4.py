@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from xsd_edge.errors import FormatError
 from xsd_edge.events.decoders.isolated import open_isolated
-from xsd_edge.events.decoders.reader import Counts, Events, Survey
+from xsd_edge.events.decoders.reader import Alive, Counts, Events, Survey
 from xsd_edge.events.recording import Recording
 from xsd_edge.events.source import Wanted
 
@@ -37,13 +37,13 @@ def open_file(path: Path, wanted: Wanted) -> Recording:
 class _Packets:
     """A file's packets. One without its end, as a killed recorder leaves it, has fewer."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, alive: Alive) -> None:
         import aedat
 
         self._decoder = aedat.Decoder(path)
         self.streams: dict[int, dict[str, Any]] = self._decoder.id_to_stream()
         self.truncated = False
-        self._path = path
+        self._alive = alive
 
     def first(self, kind: str) -> int | None:
         """The stream of that kind with the lowest number."""
@@ -51,14 +51,16 @@ class _Packets:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         try:
-            yield from self._decoder
+            for packet in self._decoder:
+                self._alive()
+                yield packet
         except RuntimeError:  # "failed to fill whole buffer", and whatever damage makes of it
             self.truncated = True
 
 
-def survey(path: Path) -> Survey:
+def survey(path: Path, alive: Alive) -> Survey:
     """Sensor size; the middle of each frame's exposure."""
-    packets = _Packets(path)
+    packets = _Packets(path, alive)
     events, frames = packets.first("events"), packets.first("frame")
     if events is None:
         raise FormatError(f"{path} has no stream of events; record them too")
@@ -70,9 +72,9 @@ def survey(path: Path) -> Survey:
     return Survey(size["width"], size["height"], t_us, packets.truncated)
 
 
-def events(path: Path) -> Iterator[Events | Counts]:
+def events(path: Path, alive: Alive) -> Iterator[Events | Counts]:
     """The first event stream; triggers and inertial samples of all streams."""
-    packets = _Packets(path)
+    packets = _Packets(path, alive)
     wanted = packets.first("events")
     triggers = imu = 0
     for packet in packets:
@@ -86,9 +88,9 @@ def events(path: Path) -> Iterator[Events | Counts]:
     yield Counts(triggers, imu, packets.truncated)
 
 
-def frames(path: Path, first: int) -> Iterator[NDArray[np.uint8]]:
+def frames(path: Path, first: int, alive: Alive) -> Iterator[NDArray[np.uint8]]:
     """The first frame stream; grey becomes RGB."""
-    packets = _Packets(path)
+    packets = _Packets(path, alive)
     wanted = packets.first("frame")
     index = 0
     for packet in packets:

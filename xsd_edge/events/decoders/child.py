@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Final
@@ -14,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xsd_edge.errors import FormatError
-from xsd_edge.events.decoders.reader import Counts, Reader
+from xsd_edge.events.decoders.quoting import quoted
+from xsd_edge.events.decoders.reader import Alive, Counts, Reader
 
+PULSE_S: Final = 1.0  # much less than isolated.SILENCE_S
 LARGEST_MEMORY: Final = 4 << 30  # bytes of address space; a damaged size ends here
 
 
@@ -39,36 +42,49 @@ def main(arguments: list[str]) -> None:
     name, task, path, first = arguments
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing that a library prints may end up among the messages
-    reader = READERS[name]()
+    reader, alive = READERS[name](), _Pulse(out)
     resource.setrlimit(resource.RLIMIT_AS, (LARGEST_MEMORY, LARGEST_MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        _do(reader, task, Path(path), int(first), out)
+        _do(reader, task, Path(path), int(first), out, alive)
     except ModuleNotFoundError:
         _send(out, "missing", what=reader.WHAT, extra=reader.EXTRA)
     except FormatError as error:
         _send(out, "refusal", why=str(error))
     except Exception as error:  # a library that meets damage can raise anything
-        what = " ".join(str(error).split())[:200] or type(error).__name__
+        what = quoted(error) or type(error).__name__
         _send(out, "refusal", why=f"{path} cannot be read: {what}; copy or record it again")
     else:
         _send(out, "end")
 
 
-def _do(reader: Reader, task: str, path: Path, first: int, out: IO[bytes]) -> None:
+class _Pulse:
+    """Says now and then that the reader still reads: hours of a recording take long to survey."""
+
+    def __init__(self, out: IO[bytes]) -> None:
+        self._out = out
+        self._last = time.monotonic()
+
+    def __call__(self) -> None:
+        if (now := time.monotonic()) - self._last > PULSE_S:
+            self._last = now
+            _send(self._out, "alive")
+
+
+def _do(reader: Reader, task: str, path: Path, first: int, out: IO[bytes], alive: Alive) -> None:
     if task == "survey":
-        found = reader.survey(path)
+        found = reader.survey(path, alive)
         times = np.ascontiguousarray(found.frame_times, np.int64)
         size = {"width": found.width, "height": found.height}
         _send(out, "survey", times, truncated=found.truncated, **size)
     elif task == "events":
-        for part in reader.events(path):
+        for part in reader.events(path, alive):
             if isinstance(part, Counts):
                 _send(out, "counts", **part._asdict())
             elif len(part.t):
                 _send(out, "events", *part)
     else:
-        for image in reader.frames(path, first):
+        for image in reader.frames(path, first, alive):
             _send(out, "frame", image)
 
 

@@ -17,6 +17,7 @@ from xsd_edge.events.decoders.evt3 import Evt3Decoder
 from xsd_edge.events.decoders.evt3_loop import fastest_evt3
 from xsd_edge.events.decoders.evt21 import Evt21Decoder
 from xsd_edge.events.decoders.header import Header
+from xsd_edge.events.decoders.quoting import quoted
 from xsd_edge.events.packet import Counters, EventPacket, Geometry
 from xsd_edge.events.source import Wanted
 
@@ -55,7 +56,7 @@ def choose(name: str, header: Header, wanted: Wanted, default: str | None) -> tu
     encoding = wanted.encoding or header.encoding or default
     if encoding not in DECODERS:
         raise FormatError(
-            f"{name} is {encoding or 'in an unknown format'}, which cannot be read; "
+            f"{name} is {quoted(encoding or 'in an unknown format')}, which cannot be read; "
             f"convert it to one of: {', '.join(DECODERS)}"
         )
     geometry = wanted.geometry or header.geometry

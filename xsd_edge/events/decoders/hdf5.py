@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from xsd_edge.errors import FormatError
 from xsd_edge.events.decoders.isolated import open_isolated
-from xsd_edge.events.decoders.reader import Counts, Events, Survey
+from xsd_edge.events.decoders.quoting import quoted
+from xsd_edge.events.decoders.reader import Alive, Counts, Events, Survey
 from xsd_edge.events.recording import Recording
 from xsd_edge.events.source import Wanted
 
@@ -64,7 +65,7 @@ def open_file(path: Path, wanted: Wanted) -> Recording:
     return open_isolated("h5", path, wanted)
 
 
-def survey(path: Path) -> Survey:
+def survey(path: Path, alive: Alive) -> Survey:
     """Sensor size, from the file or as the layout's cameras have it; times of the frames."""
     with _open(path) as file:
         layout = _layout(path, file)
@@ -80,7 +81,7 @@ def survey(path: Path) -> Survey:
         return Survey(width, height, times.astype(np.int64), False)
 
 
-def events(path: Path) -> Iterator[Events | Counts]:
+def events(path: Path, alive: Alive) -> Iterator[Events | Counts]:
     """All events, in blocks."""
     with _open(path) as file:
         layout = _layout(path, file)
@@ -99,7 +100,7 @@ def events(path: Path) -> Iterator[Events | Counts]:
     yield Counts(0, 0, False)
 
 
-def frames(path: Path, first: int) -> Iterator[NDArray[np.uint8]]:
+def frames(path: Path, first: int, alive: Alive) -> Iterator[NDArray[np.uint8]]:
     """M3ED's colour camera."""
     with _open(path) as file:
         layout = _layout(path, file)
@@ -117,7 +118,8 @@ def _open(path: Path) -> h5py.File:
         return h5py.File(path, "r")
     except OSError as error:
         raise FormatError(
-            f"{path} cannot be opened as HDF5: {error}; a file whose recorder was killed is lost"
+            f"{path} cannot be opened as HDF5: {quoted(error)}; "
+            "a file whose recorder was killed is lost"
         ) from error
 
 
@@ -129,7 +131,7 @@ def _layout(path: Path, file: h5py.File) -> Layout:
     file.visit(names.append)
     raise FormatError(
         f"{path} has none of {', '.join('/' + layout.events for layout in LAYOUTS)}, "
-        f"but {', '.join(names[:8]) or 'nothing'}; convert it to DSEC's layout"
+        f"but {quoted(', '.join(names[:8])) or 'nothing'}; convert it to DSEC's layout"
     )
 
 

@@ -136,7 +136,8 @@ def _messages(reader: str, task: str, path: Path, first: int = 0) -> Generator[M
                 raise ExtraMissingError(message.values["what"], message.values["extra"])
             if message.kind == "refusal":
                 raise FormatError(message.values["why"])
-            yield message
+            if message.kind != "alive":
+                yield message
         raise FormatError(f"{path} is damaged: it breaks its reader; copy or record it again")
     finally:
         child.kill()

@@ -20,6 +20,7 @@ from xsd_edge.errors import FormatError
 from xsd_edge.events.continuity import Continuity
 from xsd_edge.events.decoders.columns import ColumnReader
 from xsd_edge.events.decoders.npy import ArrayStream, read_array
+from xsd_edge.events.decoders.quoting import quoted
 from xsd_edge.events.packet import Counters, EventPacket, Geometry
 from xsd_edge.events.recording import Recording
 from xsd_edge.events.source import FrameTrack, Wanted
@@ -121,7 +122,9 @@ def _damage_is_a_format_error(path: Path) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
-        raise FormatError(f"{path} is not an intact npz: {error}; write it again") from error
+        raise FormatError(
+            f"{path} is not an intact npz: {quoted(error)}; write it again"
+        ) from error
 
 
 def _geometry(name: str, arrays: dict[str, NDArray[Any]]) -> Geometry:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xsd_edge.errors import FormatError
+from xsd_edge.events.decoders.quoting import quoted
 
 # fmt: off
 DATA_OPCODES: Final = frozenset((
@@ -92,7 +93,7 @@ def pickled_arrays(name: str, data: bytes) -> dict[str, NDArray[Any]]:
         return {key: value.number_array() for key, value in inner.items()}
     except Exception as error:  # a damaged pickle can raise anything
         raise FormatError(
-            f"{name} is refused: {error}; only a dict of p, t, x, y is read"
+            f"{name} is refused: {quoted(error)}; only a dict of p, t, x, y is read"
         ) from error
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+Alive: TypeAlias = Callable[[], None]  # to be called where much is read before anything is said
 
 
 class Survey(NamedTuple):
@@ -42,9 +44,9 @@ class Reader(Protocol):
     WHAT: str  # needs EXTRA, for people
     EXTRA: str
 
-    def survey(self, path: Path) -> Survey: ...
+    def survey(self, path: Path, alive: Alive) -> Survey: ...
 
-    def events(self, path: Path) -> Iterator[Events | Counts]: ...
+    def events(self, path: Path, alive: Alive) -> Iterator[Events | Counts]: ...
 
-    def frames(self, path: Path, first: int) -> Iterator[NDArray[np.uint8]]:
+    def frames(self, path: Path, first: int, alive: Alive) -> Iterator[NDArray[np.uint8]]:
         """RGB images [H, W, 3] from the one numbered `first` on."""

@@ -7,10 +7,13 @@ import select
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import Final
 
 from xsd_edge.errors import SourceError
 from xsd_edge.events.packet import Counters, EventPacket
-from xsd_edge.events.source import Extent, Frames
+from xsd_edge.events.source import HEARTBEAT_S, Extent, Frames
+
+UNSEEN_S: Final = 8.0  # less than half of EVT3's 16.8 s; a sensor tells the time all the time
 
 
 class LiveSource(ABC):
@@ -79,6 +82,21 @@ class LiveSource(ABC):
         if not self._released:
             self._released = True
             self._release()
+
+
+class Silence:
+    """Tells when data come after a silence in which a sensor's clock may have run over unseen.
+
+    Counts heartbeats without data: in time that merely passed, it may be we who were held up.
+    """
+
+    def __init__(self) -> None:
+        self._beats = 0
+
+    def ended(self, heard: bool) -> bool:
+        """Told after every wait of HEARTBEAT_S whether data came: was the silence that long?"""
+        beats, self._beats = self._beats, 0 if heard else self._beats + 1
+        return heard and beats * HEARTBEAT_S > UNSEEN_S
 
 
 class Waiter:

@@ -23,10 +23,17 @@ def _file(place: Place, wanted: Wanted) -> EventSource:
     return open_recording(place.path, wanted)
 
 
-def _bytes(place: Place, wanted: Wanted) -> EventSource:
+def _fifo(place: Place, wanted: Wanted) -> EventSource:
     from xsd_edge.events.stream import open_stream
 
     return open_stream(place.path, wanted)
+
+
+def _device(place: Place, wanted: Wanted) -> EventSource:
+    """Nobody knows what somebody's own driver sends."""
+    from xsd_edge.events.stream import open_stream
+
+    return open_stream(place.path, wanted, default=None)
 
 
 def _standard_input(place: Place, wanted: Wanted) -> EventSource:
@@ -48,14 +55,16 @@ def _udp(place: Place, wanted: Wanted) -> EventSource:
 
 
 def _usb(place: Place, wanted: Wanted) -> EventSource:
+    from xsd_edge.events.live.usb import no_limit, open_usb
+
     model = place.usb.model if place.usb is not None else None
-    if model is not None and model.driver == "dv-processing":
-        from xsd_edge.events.live.dv import open_dv_camera
+    if model is None or model.driver != "dv-processing":
+        return open_usb(place)
+    if "limit" in place.options:
+        raise no_limit(place.name, model.title)
+    from xsd_edge.events.live.dv import open_dv_camera
 
-        return open_dv_camera(place)
-    from xsd_edge.events.live.usb import open_usb
-
-    return open_usb(place)
+    return open_dv_camera(place)
 
 
 def _v4l2(place: Place, wanted: Wanted) -> EventSource:
@@ -103,11 +112,11 @@ KINDS: Final[dict[str, Kind]] = {
     "sequence": Kind((), _sequence, None),
     "sim": Kind(("fps", "size", "pixels"), _simulated, None),
     "stdin": Kind(BYTES, _standard_input, None),
-    "fifo": Kind(BYTES, _bytes, False),
+    "fifo": Kind(BYTES, _fifo, False),
     "tcp": Kind(BYTES, _tcp, False),
-    "device": Kind(BYTES, _bytes, True),
+    "device": Kind(BYTES, _device, True),
     "udp": Kind(BYTES, _udp, True),
-    "usb": Kind((), _usb, True),
+    "usb": Kind(("limit",), _usb, True),
     "lucid": Kind((), _usb, True),
     "v4l2": Kind(BYTES, _v4l2, True),
     "webcam": Kind(("as", "fps", "size", "pixels"), _webcam, True),

@@ -24,6 +24,8 @@ USB_BUFFER: Final = 1 << 17
 ETHERNET_BUFFER: Final = 1400
 SUBMISSIONS: Final = 16  # with its default of 32, two cameras exceed usbfs_memory_mb
 LATE_S: Final = 0.1  # what waited longer in the driver is thrown away
+LIMIT_PERIOD_US: Final = 200  # over which a sensor counts its events; none takes more
+MOST_MEV_PER_S: Final = 1000.0  # no sensor's bus carries more
 APS_BITS: Final = 8  # frames come as 16 bits, of which the sensor's ten are the upper ones
 
 
@@ -107,8 +109,9 @@ def open_usb(place: Place) -> UsbCamera:
         ExtraMissingError: neuromorphic-drivers is not installed.
         CameraAbsentError: it is not plugged in.
         CameraDeniedError: this user may not open it.
-        SourceError: it is in use, or nobody here can drive it.
+        SourceError: it is in use, nobody here can drive it, or it cannot do what ?limit= asks for.
     """
+    limit = _limit(place)
     model = place.usb.model if place.usb is not None else None
     if model is not None and model.driver == "openeb":
         raise SourceError(
@@ -127,7 +130,49 @@ def open_usb(place: Place) -> UsbCamera:
         device = drivers.open(iterator_timeout=HEARTBEAT_S, ring_configuration=ring, **options)
     except RuntimeError as error:
         raise driver_error(place.name, error) from error
-    return UsbCamera(device, place.name)
+    camera = UsbCamera(device, place.name)
+    if limit is not None:
+        try:
+            _limit_rate(drivers, device, place.name, limit)
+        except BaseException:
+            camera.close()
+            raise
+    return camera
+
+
+def no_limit(name: str, model: str) -> SourceError:
+    """?limit= was said of a camera whose sensor has no such thing."""
+    return SourceError(
+        f"{name}: a {model} cannot limit its rate of events; leave out ?limit= "
+        "(what is too much is then thinned here)"
+    )
+
+
+def _limit(place: Place) -> float | None:
+    """`?limit=`, in million events a second."""
+    said = place.options.get("limit")
+    if said is None:
+        return None
+    try:
+        limit = float(said)
+    except ValueError:
+        limit = 0.0
+    if not 1 / LIMIT_PERIOD_US <= limit <= MOST_MEV_PER_S:
+        raise SourceError(f"{place.name}: limit is in million events a second, like ?limit=20")
+    return limit
+
+
+def _limit_rate(drivers: ModuleType, device: Any, name: str, limit: float) -> None:
+    """Let the sensor drop what exceeds the limit, before its bus is full and whole rows go dark."""
+    model = device.name().name.lower()
+    kind = getattr(drivers, model)
+    if not hasattr(kind, "RateLimiter"):
+        raise no_limit(name, model)
+    limiter = kind.RateLimiter(LIMIT_PERIOD_US, round(limit * LIMIT_PERIOD_US))
+    try:
+        device.update_configuration(kind.Configuration(rate_limiter=limiter))
+    except RuntimeError as error:
+        raise driver_error(name, error) from error
 
 
 def _drivers() -> ModuleType:

@@ -12,7 +12,7 @@ import numpy as np
 
 from xsd_edge.errors import CameraAbsentError, SourceError
 from xsd_edge.events.decoders.encodings import DECODERS, Decoder
-from xsd_edge.events.live.base import LiveSource, Waiter
+from xsd_edge.events.live.base import LiveSource, Silence, Waiter
 from xsd_edge.events.live.failures import UNPLUGGED
 from xsd_edge.events.live.v4l2_device import Buffer, Calls, V4l2Device
 from xsd_edge.events.packet import EventPacket, Geometry
@@ -51,10 +51,12 @@ class V4l2Camera(LiveSource):
     def _packets(self) -> Iterator[EventPacket]:
         try:
             self._device.start(BUFFERS)
+            silence = Silence()
             while True:
                 ready = self._waiter.wait(HEARTBEAT_S)
                 if self._closed.is_set():
                     return
+                self._gap |= silence.ended(ready) and self.counters.events > 0
                 yield from (self._take() if ready else None) or [EventPacket.empty()]
         except OSError as error:
             if error.errno == errno.EBUSY:
