@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.fakes.board_root import agx_orin
 from xsd_edge.boards import Board, PowerMode, known_boards
 from xsd_edge.errors import RecipeError
+from xsd_edge.machine import Machine
 
 NAMES = ("cpu", "cuda", "orin", "orin-agx-32", "orin-nano-8", "orin-nx-16", "orin-nx-8", "thor")
 ORIN = tuple(name for name in NAMES if name.startswith("orin"))
@@ -77,8 +79,8 @@ def test_bandwidth_follows_the_memory_clock() -> None:
     assert nano.bandwidth(mode(nano, "15W")) == pytest.approx(68.3e9, rel=1e-3)
     assert nano.bandwidth(mode(nano, "25W", "super")) == pytest.approx(102.4e9, rel=1e-3)
     orin = Board.load("orin")
-    assert orin.bandwidth(mode(orin, "15W")) == pytest.approx(136.5e9, rel=1e-3)
-    assert orin.bandwidth(mode(orin, "30W")) == orin.bandwidth() == 204.8e9
+    assert orin.bandwidth(mode(orin, "MODE_15W")) == pytest.approx(136.5e9, rel=1e-3)
+    assert orin.bandwidth(mode(orin, "MODE_30W")) == orin.bandwidth() == 204.8e9
     assert Board.load("cpu").bandwidth() is None
 
 
@@ -112,6 +114,13 @@ def test_each_variant_has_one_default_power_mode(name: str) -> None:
     for variant in {m.variant for m in board.power_modes}:
         defaults = [m for m in board.power_modes if m.default and m.variant == variant]
         assert len(defaults) == 1
+
+
+def test_a_mode_is_called_as_nvpmodel_calls_it(tmp_path: Path) -> None:
+    """MODE_30W on an AGX Orin, 25W on the smaller modules."""
+    machine = Machine(agx_orin(tmp_path))
+    assert machine.board is not None
+    assert set(machine.power_modes.values()) <= {m.name for m in machine.board.power_modes}
 
 
 @pytest.mark.parametrize("name", ORIN)

@@ -122,12 +122,12 @@ def test_boards_json_is_one_document(command: Python) -> None:
     assert done.stderr == ""
 
 
-def test_one_board_in_full_on_a_terminal() -> None:
-    """On a terminal rich draws the tables."""
+def on_a_terminal(columns: int, *arguments: str) -> str:
+    """What a command writes to a terminal of that width."""
     reader, terminal = pty.openpty()
-    arguments = [sys.executable, "-m", "xsd_edge", "boards", "orin"]
-    environment = {**os.environ, "COLUMNS": "160", "TERM": "dumb"}
-    with subprocess.Popen(arguments, cwd=ROOT, stdout=terminal, env=environment) as process:
+    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
+    command = [sys.executable, "-m", "xsd_edge", *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=terminal, env=environment) as process:
         os.close(terminal)
         text = b""
         try:
@@ -137,7 +137,15 @@ def test_one_board_in_full_on_a_terminal() -> None:
             pass
     os.close(reader)
     assert process.returncode == 0
-    assert "│ 30W" in text.decode()
+    return text.decode()
+
+
+def test_one_board_in_full_on_a_terminal() -> None:
+    """Where there is room rich draws the tables, and cuts no cell where there is none."""
+    assert "│ MODE_30W" in on_a_terminal(160, "boards", "orin")
+    narrow = on_a_terminal(60, "boards", "orin")
+    assert "\nMODE_30W  yes " in narrow
+    assert "…" not in narrow
 
 
 def test_a_reader_that_went_away_is_no_error(tmp_path: Path) -> None:

@@ -52,15 +52,8 @@ class Table(NamedTuple):
 
 
 def table(shown: Table) -> None:
-    """A table as data: drawn on a terminal, aligned columns otherwise."""
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table as Drawn
-
-        drawn = Drawn(*shown.header, title=shown.title)
-        for row in shown.rows:
-            drawn.add_row(*row)
-        Console(markup=False).print(drawn)  # a user's board file may say [red]
+    """A table as data: drawn on a terminal that is wide enough, aligned columns otherwise."""
+    if sys.stdout.isatty() and _draw(shown):
         return
     lines = (shown.header, *shown.rows)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -69,6 +62,22 @@ def table(shown: Table) -> None:
         data(
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         )
+
+
+def _draw(shown: Table) -> bool:
+    """Draw a table, or nothing where cells would have to be cut: half a number is a wrong one."""
+    from rich.console import Console
+    from rich.table import Table as Drawn
+
+    drawn = Drawn(*shown.header, title=shown.title)
+    for row in shown.rows:
+        drawn.add_row(*row)
+    terminal = Console(markup=False)  # a user's board file may say [red]
+    anywhere = terminal.options.update(width=1000)  # a measure never exceeds the room it is given
+    fits = terminal.measure(drawn, options=anywhere).maximum <= terminal.width
+    if fits:
+        terminal.print(drawn)
+    return fits
 
 
 def screen() -> Console | None:

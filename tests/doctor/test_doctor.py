@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from xsd_edge.build.run import build
 from xsd_edge.doctor.cameras import cameras
 from xsd_edge.doctor.examine import examine, is_ready
 from xsd_edge.doctor.finding import ADVICE, BROKEN, OK, Finding
+from xsd_edge.doctor.software import own_tensorrt
 from xsd_edge.doctor.system import system
 from xsd_edge.machine import Machine
 
@@ -74,6 +76,13 @@ def test_tensorrt_from_pypi_on_a_jetson(
     finding = named(examine(Machine(agx_orin(tmp_path))), "tensorrt")
     assert finding.state == BROKEN
     assert "pip uninstall -y tensorrt" in (finding.mend or "")
+
+
+def test_the_venv_to_mend_is_the_one_we_run_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", "/srv/mine")
+    assert own_tensorrt().endswith(" --upgrade /srv/mine")
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    assert own_tensorrt().endswith(" --upgrade /opt/xsd-edge")
 
 
 @pytest.mark.parametrize("version", ["10.3.0", "10.16.2.10", "11.4.1"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -99,6 +100,29 @@ def test_a_whole_tower_in_memory(python: Python) -> None:
     done = python("-c", TOWER, timeout=900)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < GIGABYTES
+
+
+LANGUAGE = """
+import sys
+from pathlib import Path
+from xsd_edge.boards import Board
+from xsd_edge.checkpoint_recipe import load_recipe, require_shapes
+from xsd_edge.export import rehearsal
+
+recipe = require_shapes(load_recipe("video-llava-7b"))
+made = rehearsal._target(recipe, Board.load("orin"), Path(sys.argv[1]), print)
+print(made["cosine_min"]["int4"], made["layers"], made["bytes"]["int4"])
+"""
+
+
+def test_a_language_model_of_7b_shapes(python: Python, tmp_path: Path) -> None:
+    """Two of its layers in INT4 for CUDA, 670 M parameters, answer as PyTorch's."""
+    done = python("-c", LANGUAGE, tmp_path / "target", timeout=900)
+    assert done.returncode == 0, done.stderr
+    cosine, layers, size = done.stdout.splitlines()[-1].split()
+    assert float(cosine) > 0.9999
+    assert layers == "2"
+    assert 3.5e9 < int(size) < 4.5e9  # all 32 layers, extrapolated
 
 
 def test_a_recipe_that_is_quick_has_no_rehearsal(python: Python) -> None:

@@ -20,7 +20,7 @@ from xsd_edge.calibration.batches import Feeds
 from xsd_edge.errors import RecipeError
 from xsd_edge.models.norm_sites import norm_sites
 
-DIGITS = 6  # kept of a range: sums in another order differ behind them
+DIGITS = 6  # kept of a range; on another processor the last one may differ
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,7 @@ from xsd_edge.runtime.cuda import Cuda, Gpu
 
 OLDEST = (3, 10)
 UPGRADE = "sudo apt update && sudo apt full-upgrade"
-OWN_TENSORRT = (
-    "pip uninstall -y tensorrt tensorrt-cu12 tensorrt-cu13 "
-    "&& python3 -m venv --system-site-packages --upgrade ~/xsd-edge"
-)
+INSTALLED = "/opt/xsd-edge"  # the venv that runtime/install.sh makes
 REINSTALL = "pip uninstall -y onnxruntime-gpu onnxruntime && pip install onnxruntime"
 WHEEL_FOR_JETPACK_6 = (
     "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu "
@@ -82,13 +79,22 @@ def tensorrt(machine: Machine, gpu: Gpu | None) -> Finding:
     except DeviceError as error:
         if not machine.is_jetson:
             return Finding("tensorrt", OK, "not installed; bundles for cpu need none")
-        return Finding("tensorrt", BROKEN, str(error), OWN_TENSORRT)
+        return Finding("tensorrt", BROKEN, str(error), own_tensorrt())
     board = machine.board
     if board is None or _is_known(version, board):
         return Finding("tensorrt", OK, version)
     known = " or ".join(row.tensorrt for row in board.software)
     text = f"{version} does not come with JetPack ({known} does) and has no kernels for this GPU"
-    return Finding("tensorrt", BROKEN, text, OWN_TENSORRT)
+    return Finding("tensorrt", BROKEN, text, own_tensorrt())
+
+
+def own_tensorrt() -> str:
+    """Our own venv shall see JetPack's TensorRT and no other; outside of one, makes one."""
+    venv = sys.prefix if sys.prefix != sys.base_prefix else INSTALLED
+    return (
+        "pip uninstall -y tensorrt tensorrt-cu12 tensorrt-cu13 "
+        f"&& python3 -m venv --system-site-packages --upgrade {venv}"
+    )
 
 
 def _is_known(version: str, board: Board) -> bool:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+
+import torch
 
 from xsd_edge.calibration.batches import Feeds, Pair, batches
 from xsd_edge.calibration.clips import CalibrationSet, Clip, digest, set_path
@@ -68,15 +71,27 @@ def measured(
 ) -> Ranges:
     """Run every clip through the pair, then every network over what it read."""
     feeds: dict[str, list[Feeds]] = {}
-    for done, clip in enumerate(clips, 1):
-        for part, found in batches(pair, [clip]).items():
-            feeds.setdefault(part, []).extend(found)
-        progress("clips", done, len(clips), {})
     parts = {}
-    for done, network in enumerate(networks, 1):
-        parts[network.name] = part_ranges(network, feeds[network.name])
-        progress("ranges", done, len(networks), {})
+    with one_thread():
+        for done, clip in enumerate(clips, 1):
+            for part, found in batches(pair, [clip]).items():
+                feeds.setdefault(part, []).extend(found)
+            progress("clips", done, len(clips), {})
+        for done, network in enumerate(networks, 1):
+            parts[network.name] = part_ranges(network, feeds[network.name])
+            progress("ranges", done, len(networks), {})
     return Ranges(model, digest(clips), parts)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch on one core: how many share a sum shows in its last digits, and here each counts."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def part_ranges(network: Network, feeds: Sequence[Feeds]) -> PartRanges:
