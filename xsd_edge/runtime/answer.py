@@ -42,6 +42,34 @@ class Decoding:
         self.answer_s, self.decode_s = seconds, seconds - self.first_token_s
 
 
+@dataclass
+class Totals:
+    """Sums over any number of decodings."""
+
+    tokens: int = 0
+    decoded: int = 0
+    early_drafted: int = 0
+    early_accepted: int = 0
+    rounds: int = 0
+    drafted: int = 0
+    accepted: int = 0
+    decode_s: float = 0.0
+
+    def add(self, one: Decoding) -> None:
+        self.tokens += len(one.tokens)
+        self.decoded += one.decoded
+        self.early_drafted += one.early_drafted
+        self.early_accepted += one.early_accepted
+        self.rounds += one.rounds
+        self.drafted += one.drafted
+        self.accepted += one.accepted
+        self.decode_s += one.decode_s
+
+    @property
+    def seconds_a_token(self) -> float:
+        return self.decode_s / max(self.decoded, 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Mismatch:
     """Where greedy speculative and plain decoding part ways, and how close the plain run's choice

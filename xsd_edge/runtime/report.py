@@ -4,9 +4,14 @@ people.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
-from xsd_edge.runtime.answer import Answer, Decoding
+from xsd_edge.runtime.answer import Answer, Decoding, Totals
+
+RECENT = 10_000  # answers whose times are kept for the summary's medians
 
 
 def _per_round(decoding: Decoding) -> float:
@@ -54,39 +59,40 @@ def answer_fields(answer: Answer) -> dict[str, Any]:
     return fields
 
 
+@dataclass
 class Summary:
-    """Running totals over all answers."""
+    """Running totals over all answers of a run, however many: nothing grows with them."""
 
-    def __init__(self) -> None:
-        self._all, self._plain = Decoding(), Decoding()
-        self.answered = 0
-        self._compared = self._different = 0
-        self._first: list[float] = []
-        self._whole: list[float] = []
+    answered: int = 0
+    _all: Totals = field(default_factory=Totals)
+    _plain: Totals = field(default_factory=Totals)
+    _compared: int = 0
+    _different: int = 0
+    _first: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+    _whole: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
 
     def add(self, answer: Answer) -> None:
         self.answered += 1
         self._first.append(answer.decoding.first_token_s)
         self._whole.append(answer.decoding.answer_s)
-        _accumulate(self._all, answer.decoding)
+        self._all.add(answer.decoding)
         if answer.plain is not None:
             self._compared += 1
             self._different += answer.mismatch is not None
-            _accumulate(self._plain, answer.plain)
+            self._plain.add(answer.plain)
 
     def fields(self, counters: dict[str, int]) -> dict[str, Any]:
         """The last JSON line; `counters` are the reader's."""
-        decoded, rounds = self._all.decoded, self._all.rounds
         fields: dict[str, Any] = {
             "answers": self.answered,
-            "tokens": len(self._all.tokens),
-            "rounds": rounds,
+            "tokens": self._all.tokens,
+            "rounds": self._all.rounds,
             "drafted": self._all.drafted,
             "accepted": self._all.accepted,
             "acceptance": _share(self._all.accepted, self._all.drafted),
             "early_drafted": self._all.early_drafted,
             "early_accepted": self._all.early_accepted,
-            "tokens_per_round": _share(decoded, rounds),
+            "tokens_per_round": _share(self._all.decoded, self._all.rounds),
             "ttft_ms": _middle(self._first),
             "answer_ms": _middle(self._whole),
             **counters,
@@ -94,29 +100,15 @@ class Summary:
         if self._compared:
             fields["compared"] = self._compared
             fields["mismatches"] = self._different
-            spoken = self._all.decode_s / max(self._all.decoded, 1)
-            plain = self._plain.decode_s / max(self._plain.decoded, 1)
+            plain, spoken = self._plain.seconds_a_token, self._all.seconds_a_token
             fields["decode_speedup"] = _share(plain, spoken)
         return {"summary": fields}
 
 
-def _accumulate(total: Decoding, one: Decoding) -> None:
-    total.tokens += one.tokens
-    total.first_tokens += one.first_tokens
-    total.early_drafted += one.early_drafted
-    total.early_accepted += one.early_accepted
-    total.rounds += one.rounds
-    total.drafted += one.drafted
-    total.accepted += one.accepted
-    total.decode_s += one.decode_s
-
-
-def _middle(seconds: list[float]) -> float | None:
+def _middle(seconds: Iterable[float]) -> float | None:
     """Median in milliseconds."""
-    if not seconds:
-        return None
     ordered = sorted(seconds)
-    return round(ordered[len(ordered) // 2] * 1e3, 2)
+    return round(ordered[len(ordered) // 2] * 1e3, 2) if ordered else None
 
 
 def answer_head(clip: int, question: str) -> str:
