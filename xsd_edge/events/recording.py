@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from collections.abc import Generator, Iterator
+from threading import Lock
 
 import numpy as np
 
@@ -41,6 +41,8 @@ class Recording:
         self._stretch: Extent | None = None  # the one being read
         self._longest: Extent | None = None
         self._closed = False
+        # CPython 3.11 crashes where two threads close a generator inside its `yield from`.
+        self._turn = Lock()
 
     def extent(self, enough_us: int) -> Extent | None:
         """The longest stretch without jumps; with frames it includes the time they look back on."""
@@ -64,16 +66,21 @@ class Recording:
             if packet is None:
                 return
             yield packet
-        self._decoded.close()
+        with self._turn:
+            self._decoded.close()
 
     def close(self) -> None:
         """End `packets` before its next packet."""
         self._closed = True
-        with contextlib.suppress(ValueError):  # it is decoding right now, and will see the flag
-            self._decoded.close()
+        if self._turn.acquire(blocking=False):  # else it is decoding right now, and sees the flag
+            try:
+                self._decoded.close()
+            finally:
+                self._turn.release()
 
     def _read(self) -> EventPacket | None:
-        packet = next(self._decoded, None)
+        with self._turn:
+            packet = next(self._decoded, None)
         if packet is None:
             if not self.counters.events and not self._closed:
                 raise FormatError(self._emptiness())
