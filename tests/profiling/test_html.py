@@ -64,7 +64,11 @@ def test_words_and_figures(tabs: Tabs, report: Path, document: Document) -> None
     assert page.inner_text("#verdict").lower() == f"{verdict}.".lower()
     assert "NVIDIA Jetson Orin Nano" in page.inner_text("#subject")
     assert "15W" in page.inner_text("#machine")
-    assert "VDD_IN" in page.inner_text("#sensors")
+    sensors = page.inner_text("#sensors")
+    assert "VDD_IN" in sensors
+    joules = document["power"]["drafted"]["energy_per_answer_j"]
+    assert f"{joules:.3f} J" in sensors
+    assert f"{document['gpu_load']:.0%}".replace("%", " %") in sensors
     decode = document["speedup"]["decode"]["measured"]["value"]
     assert f"{decode:.2f}\u00d7" in page.inner_text("#tiles")
 

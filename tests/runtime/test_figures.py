@@ -30,6 +30,16 @@ def test_the_camera() -> None:
     assert (now.events, now.events_dropped, now.clips_dropped) == (800, 7, 1)
 
 
+def test_an_answer_stays_that_of_its_own_clip() -> None:
+    """While the next clip is watched, the last answer still stands there."""
+    tally = Tally()
+    tally.began(scene())
+    tell(tally, 4, [round_of("A")])
+    slice_ = slice_of(5, 0)
+    tally.saw(slice_, frame_of(slice_))
+    assert (tally.now.clip, tally.now.seen, tally.now.about) == (5, 1, 4)
+
+
 def test_drafted_text_is_kept_apart() -> None:
     tally = Tally()
     tally.began(scene())

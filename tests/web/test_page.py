@@ -15,7 +15,7 @@ import pytest
 
 from tests.browser import Tabs
 from tests.conftest import RECORDING, ROOT, TINY_BUNDLE
-from tests.runtime.told import round_of, scene, tell
+from tests.runtime.told import frame_of, round_of, scene, slice_of, tell
 from xsd_edge.runtime.costs import Costs
 from xsd_edge.web.server import serving
 
@@ -106,6 +106,27 @@ def test_every_width_and_scheme(
         assert page.evaluate(style) == "underline"
         assert page.evaluate(CONTRAST) >= 4.5
         assert page.inner_text("#speedup") == "62.27\N{MULTIPLICATION SIGN}"
+
+
+def test_the_last_answer_stays_that_of_its_clip(
+    tabs: Tabs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While the next clip is watched; and before the first there is none to wait for."""
+    with serving("127.0.0.1:0", None) as (feed,):
+        feed.began(scene())
+        page = tabs.open(capsys.readouterr().err.split()[2])
+        page.wait_for_selector("#state[data-state=watching]")
+        assert page.inner_text("#answer-ms") == "\N{EN DASH}"
+        tell(feed, 4, [round_of("A car")])
+        slice_ = slice_of(5, 0)
+        feed.saw(slice_, frame_of(slice_))
+        page.wait_for_selector("#latest li")
+        page.wait_for_selector("#state[data-state=watching]")
+        assert page.inner_text("#clip") == "clip 4"
+        assert page.inner_text("#answer-ms") == "100 ms"
+        # Old answers do not push the frames out of sight.
+        tops = "(id) => document.getElementById(id).getBoundingClientRect().top"
+        assert page.evaluate(tops, "frames") < page.evaluate(tops, "latest")
 
 
 # The least contrast of any visible text against what is behind it (WCAG 2.2, 1.4.3).

@@ -122,7 +122,7 @@ def test_what_a_page_gets(serve: Serve) -> None:
             page.send("drawn")
             assert isinstance(message, bytes)
             pictures[message[:2].decode().strip()] = message[2:]
-    assert (now["clip"], now["seen"], now["question"]) == (4, 8, "What?")
+    assert (now["clip"], now["seen"], now["about"], now["question"]) == (4, 8, 4, "What?")
     assert [(p["text"], p["drafted"]) for p in now["pieces"]] == [
         ("A c", False),
         ("at", True),

@@ -8,7 +8,7 @@ from typing import Any
 from xsd_edge import console
 from xsd_edge.bundle import Bundle
 from xsd_edge.certify.certificate import Certificate, engine_hashes
-from xsd_edge.certify.g_test import DISTANCE, LEVEL, POWER
+from xsd_edge.certify.g_test import DISTANCE, LEVEL, POWER, draws_for
 from xsd_edge.certify.greedy import Count
 from xsd_edge.certify.options import CertifyOptions
 from xsd_edge.certify.self_test import Case
@@ -83,6 +83,7 @@ def _tests(certificate: Certificate) -> Table:
             test.name,
             test.mode,
             str(test.contexts),
+            f"{draws_for(test.contexts):,}",
             f"{test.first.draws:,}",
             str(test.first.freedom),
             f"{test.first.p:.3f}",
@@ -95,7 +96,17 @@ def _tests(certificate: Certificate) -> Table:
         f"Temperature > 0: G-tests that find a total-variation distance of {DISTANCE} "
         f"with power {POWER} at {LEVEL:.0%}"
     )
-    header = ["distribution", "mode", "contexts", "draws", "df", "p", "p again", "the target's"]
+    header = [
+        "distribution",
+        "mode",
+        "contexts",
+        "needed",
+        "draws",
+        "df",
+        "p",
+        "p again",
+        "the target's",
+    ]
     return Table(title, header, rows)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple
 
 from xsd_edge.events.cutter import Slice
-from xsd_edge.runtime.answer import Answer, Decoding
+from xsd_edge.runtime.answer import Answer, Totals
 from xsd_edge.runtime.loop import Round
 from xsd_edge.runtime.text import AnswerText
 from xsd_edge.runtime.watch import Scene, Watcher
@@ -56,6 +56,7 @@ class Figures:
     events_dropped: int = 0
     clips_dropped: int = 0
     question: str = ""
+    about: int = 0  # the clip that it was asked about; `clip` may be a later one by now
     pieces: tuple[Piece, ...] = ()
     rounds: tuple[Drafted, ...] = ()  # the latest
     answer_ms: float | None = None  # None while it is being said
@@ -77,7 +78,7 @@ class Tally(Watcher):
         self.now = Figures()
         self._drafted = self._accepted = self._decoded = self._passes = 0
         self._price = 0.0  # of the passes, in plain steps
-        self._spoken, self._plain = Decoding(), Decoding()
+        self._spoken, self._plain = Totals(), Totals()
 
     def began(self, scene: Scene) -> None:
         self._scene = scene
@@ -109,7 +110,7 @@ class Tally(Watcher):
         self.now = replace(
             self.now,
             state="answering",
-            clip=clip,
+            about=clip,
             question=question,
             pieces=(),
             rounds=(),
@@ -138,10 +139,8 @@ class Tally(Watcher):
 
     def answered(self, answer: Answer) -> None:
         if answer.plain is not None:
-            for total, one in ((self._spoken, answer.decoding), (self._plain, answer.plain)):
-                total.tokens += one.tokens
-                total.first_tokens += one.first_tokens
-                total.decode_s += one.decode_s
+            self._spoken.add(answer.decoding)
+            self._plain.add(answer.plain)
         self.now = replace(
             self.now,
             state="watching",
@@ -163,8 +162,7 @@ class Tally(Watcher):
     def _speedup(self) -> Speedup | None:
         spoken, plain = self._spoken, self._plain
         if spoken.decoded and plain.decoded and spoken.decode_s:
-            ratio = plain.decode_s / plain.decoded / (spoken.decode_s / spoken.decoded)
-            return Speedup(ratio, True)
+            return Speedup(plain.seconds_a_token / spoken.seconds_a_token, True)
         return Speedup(self._decoded / self._price, False) if self._price else None
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from queue import SimpleQueue
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
 
 from xsd_edge.runtime.answer import Answer
@@ -18,36 +23,91 @@ if TYPE_CHECKING:
 REFRESH_HZ: Final = 8
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
 BAR: Final = 24  # characters of the longest stage's bar
+ECHO: Final = "^C"  # what a terminal writes behind the box by itself; it must not wrap there
 DRAFTED, OWN = "bold cyan underline", ""  # told apart without colours, too
 
 
 class LiveView(Watcher):
     """Draws a tally's figures REFRESH_HZ times a second; each complete answer becomes a line above.
 
-    Drawing happens in a thread of its own: decoding does not wait for a slow terminal.
+    All drawing, those lines too, is one thread's: decoding does not wait for a slow terminal, and
+    rich loses track of the cursor where two threads print at once.
+
+    Raises:
+        OSError: the terminal is gone; raised with the next answer.
     """
 
     def __init__(self, terminal: Console, tally: Tally) -> None:
+        from rich.constrain import Constrain
         from rich.live import Live
 
         self._tally = tally
         self._live = Live(
             console=terminal,
-            get_renderable=lambda: drawn(tally.now),
-            refresh_per_second=REFRESH_HZ,
+            get_renderable=lambda: Constrain(drawn(tally.now), terminal.width - len(ECHO)),
+            auto_refresh=False,
             transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
+        self._above: SimpleQueue[Text] = SimpleQueue()
+        self._over = Event()
+        self._drawing = Thread(target=self._draw, name="view", daemon=True)
+        self._error: OSError | None = None
 
     def began(self, scene: Scene) -> None:
-        self._live.start()
+        self._drawing.start()
 
     def answered(self, answer: Answer) -> None:
+        if self._error is not None:
+            raise self._error
         line = said(self._tally.now)
         line.append(answer_tail(answer), "dim")
-        self._live.console.print(line)
+        self._above.put(line)
 
     def ended(self) -> None:
-        self._live.stop()
+        self._over.set()
+        if self._drawing.ident is not None:
+            self._drawing.join()
+
+    def _draw(self) -> None:
+        try:
+            with self._live, _talk_to(self._above):
+                while not self._over.wait(1 / REFRESH_HZ):
+                    self._show()
+                self._show()
+        except OSError as error:
+            self._error = error
+
+    def _show(self) -> None:
+        while not self._above.empty():
+            self._live.console.print(self._above.get())
+        self._live.refresh()
+
+
+class _Aside(io.TextIOBase):
+    """Takes what is written; each whole line goes to `lines`."""
+
+    def __init__(self, lines: SimpleQueue[Text]) -> None:
+        self._lines, self._begun = lines, ""
+
+    def write(self, text: str) -> int:
+        from rich.text import Text
+
+        *whole, self._begun = (self._begun + text).split("\n")
+        for line in whole:
+            self._lines.put(Text(line))
+        return len(text)
+
+
+@contextmanager
+def _talk_to(lines: SimpleQueue[Text]) -> Iterator[None]:
+    """What is said on stderr meanwhile goes to `lines`, if it would land in the drawing."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    with redirect_stderr(_Aside(lines)):
+        yield
 
 
 def drawn(now: Figures) -> RenderableType:
@@ -81,7 +141,7 @@ def said(now: Figures) -> Text:
     """The newest answer behind its question; drafted text underlined."""
     from rich.text import Text
 
-    line = Text(answer_head(now.clip, printable(now.question)), "dim")
+    line = Text(answer_head(now.about, printable(now.question)), "dim")
     line = Text.assemble(line, *(_styled(piece) for piece in now.pieces))
     return line
 

@@ -18,7 +18,8 @@ const colour = (name) => `var(--${group(name)})`;
 const words = (name) => name.replaceAll("_", " ");
 const DASH = "\u2013", TIMES = "\u00d7";
 const number = (value, digits = 2, unit = "") => (value === null || value === undefined ? DASH : value.toFixed(digits) + unit);
-const megabytes = (bytes) => number(bytes === null ? null : bytes / 1e6, 1, " MB");
+const milliseconds = (value) => number(value, value < 10 ? 2 : value < 100 ? 1 : 0, " ms");
+const bytes = (count) => (count >= 1e10 ? number(count / 1e9, 1, " GB") : number(count === null ? null : count / 1e6, 1, " MB"));
 const interval = (found, unit = "", digits = 2) =>
   found ? `${number(found.value, digits)}${unit} [${number(found.low, digits)}, ${number(found.high, digits)}]` : DASH;
 
@@ -74,7 +75,8 @@ function drawHead() {
   const { machine, bundle, source, verdict, made } = profile;
   const name = machine.model ?? machine.processor ?? machine.architecture;
   const clips = `${source.clips} clips (${source.different_clips} different) of ${source.camera}`;
-  fill("#subject", `${name}, ${machine.cores} cores \u00b7 bundle ${bundle.recipe} for ${bundle.board} \u00b7 ${clips} \u00b7 ${made}`);
+  const when = made.slice(0, 16).replace("T", " ") + " UTC";
+  fill("#subject", `${name}, ${machine.cores} ${machine.cores === 1 ? "core" : "cores"} \u00b7 bundle ${bundle.recipe} for ${bundle.board} \u00b7 ${clips} \u00b7 ${when}`);
   fill("#verdict", verdict.text[0].toUpperCase() + verdict.text.slice(1) + ".");
   document.getElementById("verdict").className = { true: "good", false: "bad" }[verdict.helps] ?? "unsure";
   document.title = `xsd-edge profile: ${verdict.text}`;
@@ -87,11 +89,11 @@ function drawTiles() {
   const joules = power.drafted.energy_per_answer_j;
   const tiles = [
     ["decoding", measured(speedup.decode), `${range(speedup.decode)}, predicted ${number(speedup.decode.predicted, 2, TIMES)}`],
-    ["clip's end to answer", measured(speedup.answer), `${range(speedup.answer)}, predicted ${number(speedup.answer.predicted, 2, TIMES)}`],
+    ["whole answer", measured(speedup.answer), `${range(speedup.answer)}, predicted ${number(speedup.answer.predicted, 2, TIMES)}`],
     ["tokens a round", number(acceptance.tokens_per_round), `in ${acceptance.rounds} rounds`],
     ["acceptance \u03b1", acceptance.alpha ? number(acceptance.alpha.value) : DASH, `breaks even at ${number(profile.break_even.alpha)}`],
-    ["plain step", number(costs.step_ms, 2, " ms"), `draft step c = ${number(costs.c.value, 3)}`],
-    ["peak memory", megabytes(memory.peak_rss_bytes), `KV cache ${megabytes(memory.kv_bytes)}`],
+    ["plain step", milliseconds(costs.step_ms), `draft step c = ${number(costs.c.value, 3)}`],
+    ["peak memory", bytes(memory.peak_rss_bytes), `KV cache ${bytes(memory.kv_bytes)}`],
     ["energy an answer", number(joules, 2, " J"), joules === null ? "no power sensor" : `plain ${number(power.plain.energy_per_answer_j, 2, " J")}`],
   ];
   fill("#tiles", ...tiles.map(([what, value, more]) =>
@@ -261,7 +263,7 @@ function drawFacts() {
   const known = (value) => (value === null || value === undefined ? DASH : value === true ? "yes" : value === false ? "no" : String(value));
   const facts = [
     ["model", machine.model], ["board", machine.board], ["processor", machine.processor], ["architecture", machine.architecture],
-    ["cores", machine.cores], ["memory", megabytes(machine.memory_bytes)], ["JetPack", machine.jetpack], ["power mode", machine.power_mode],
+    ["cores", machine.cores], ["memory", bytes(machine.memory_bytes)], ["JetPack", machine.jetpack], ["power mode", machine.power_mode],
     ["clocks pinned", machine.clocks_pinned], ["kernel", machine.kernel], ["Python", machine.python],
     ...Object.entries(machine.software).map(([name, version]) => [name, version]),
     ["bundle", `${bundle.recipe} for ${bundle.board}, ${bundle.id.slice(0, 12)}`],
@@ -270,15 +272,20 @@ function drawFacts() {
   ];
   fill("#machine .scroll", table(["fact", "value"], facts.map(([name, value]) => [name, known(value)]), "facts"));
   const engines = Object.entries(memory.engines).map(([part, held]) =>
-    [words(part), megabytes(held.file_bytes), megabytes(held.rss_bytes), megabytes(held.kv_bytes || null)]);
-  engines.push(["process", DASH, megabytes(memory.rss_bytes), megabytes(memory.kv_bytes)]);
+    [words(part), bytes(held.file_bytes), bytes(held.rss_bytes), bytes(held.kv_bytes || null)]);
+  engines.push(["process", DASH, bytes(memory.rss_bytes), bytes(memory.kv_bytes)]);
   fill("#memory .scroll", table(["part", "file", "resident", "KV cache"], engines));
   const spread = (entries, unit) => entries.map(([name, r]) => [name, number(r.min, 1), number(r.mean, 1), `${number(r.max, 1)} ${unit}`]);
-  fill("#sensors .scroll", table(["sensor", "lowest", "mean", "highest"], [
+  const energy = ["answer", "token"].map((what) => {
+    const joules = (way) => number(power[way][`energy_per_${what}_j`], what === "token" ? 4 : 3, " J");
+    return [`${what === "token" ? "a" : "an"} ${what}`, joules("drafted"), joules("plain")];
+  });
+  fill("#sensors .scroll", table(["energy", "drafted", "plain"], energy), table(["sensor", "lowest", "mean", "highest"], [
     ["module", DASH, number(power.mean_w), number(power.max_w, 2, " W")],
     ...spread(Object.entries(power.rails_w), "W"),
     ...spread(Object.entries(profile.temperatures_c), "\u00b0C"),
     ...spread(Object.entries(profile.clocks_mhz), "MHz"),
+    ["GPU load", DASH, number(profile.gpu_load === null ? null : profile.gpu_load * 100, 0, " %"), DASH],
   ]));
 }
 

@@ -29,7 +29,7 @@ function showState(state) {
 }
 
 function showAnswer(now) {
-  put("clip", now.question ? `clip ${now.clip}` : "");
+  put("clip", now.question ? `clip ${now.about}` : "");
   if (now.question) put("question", now.question);
   const pieces = now.pieces.flatMap(({ text, drafted }) => {
     const words = text.trimStart(); // the space before them is nobody's
@@ -56,7 +56,7 @@ function showFigures(now) {
   put("gamma", last ? String(last.gamma) : "–");
   put("speedup", now.speedup ? `${now.speedup.ratio.toFixed(2)}×` : "–");
   put("speedup-kind", now.speedup ? `speed-up, ${now.speedup.timed ? "timed" : "estimated"}` : "speed-up");
-  put("answer-ms", now.answer_ms === null ? "…" : `${Math.round(now.answer_ms)} ms`);
+  put("answer-ms", now.answer_ms === null ? (now.question ? "…" : "–") : `${Math.round(now.answer_ms)} ms`);
   put("answers", String(now.answers));
 }
 
