@@ -1,6 +1,9 @@
 """What a round costs beside the engines: Python, NumPy and copying, in milliseconds a round.
 
-    python benchmarks/host_time.py BUNDLE [--scenes 40] [--gamma 5]
+    python benchmarks/host_time.py BUNDLE [--scenes 40] [--gamma 5|auto]
+
+With a number the draft head drafts as often each round; `auto` is what `run` does: every drafter,
+planned by what is measured, so that planning and lookup count, too.
 
 `host` is the time between calls of engines; `binding` is what those calls take beside ONNX
 Runtime's own: telling it where arrays lie. The last line of stdout is one JSON document of medians.
@@ -20,12 +23,16 @@ import numpy as np
 import onnxruntime as ort
 
 from xsd_edge.bundle import Bundle
+from xsd_edge.runtime.drafter import Drafter
 from xsd_edge.runtime.engine import Arrays
+from xsd_edge.runtime.lookup import Lookup
 from xsd_edge.runtime.loop import Limits, generate
 from xsd_edge.runtime.onnx_engine import OnnxEngine
-from xsd_edge.runtime.planner import FixedLength
+from xsd_edge.runtime.options import parse_gamma
+from xsd_edge.runtime.planner import FixedLength, Planned
 from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.session import Session
+from xsd_edge.runtime.speculation import machine_costs
 from xsd_edge.runtime.verifier import GreedyVerifier
 from xsd_edge.training.examination import show
 from xsd_edge.world.scenes import DESCRIBE, HELD_OUT, Scene
@@ -74,29 +81,48 @@ class Spent(NamedTuple):
     running: float
 
 
-def spent(session: Session, shown: Iterable[Scene], gamma: int) -> list[Spent]:
-    """Every round of these scenes' captions but the question's own."""
+class Drafting(NamedTuple):
+    """A drafter, and the lookup in it that remembers answers."""
+
+    drafter: Drafter
+    lookup: Lookup
+
+
+def drafting(session: Session, gamma: int | None) -> Drafting:
+    """The draft head with a fixed gamma; with None all that `run` would use behind a question."""
+    lookup, head = Lookup(), session.draft_head
+    if gamma is not None:
+        return Drafting(FixedLength(head, gamma), lookup)
+    return Drafting(Planned(head, lookup, session.predictor, machine_costs(session)), lookup)
+
+
+def spent(session: Session, shown: Iterable[Scene], gamma: int | None) -> list[Spent]:
+    """Every round of these scenes' captions but the question's own; `gamma` as in `drafting`."""
     found: list[Spent] = []
+    drafter, lookup = drafting(session, gamma)
     with Clock() as clock:
         for scene in shown:
-            session.draft_head.begin(show(session, scene))
+            drafter.begin(show(session, scene))
+            start = session.ask(DESCRIBE)
             rounds = generate(
                 session.decoder,
-                session.ask(DESCRIBE),
+                start,
                 GreedyVerifier(),
                 Sampling(),
                 Limits(),
-                FixedLength(session.draft_head, gamma),
+                drafter,
                 np.random.default_rng(0),
             )
-            next(rounds)
+            said = [*start.question, *next(rounds).tokens]
             clock.take()
             began = perf_counter()
-            for _ in rounds:
+            for round_ in rounds:
                 whole, (engines, running) = perf_counter() - began, clock.take()
                 ms = (whole - engines, engines - running, running)
                 found.append(Spent(*(1e3 * seconds for seconds in ms)))
+                said += round_.tokens
                 began = perf_counter()
+            lookup.remember(said)
     return found
 
 
@@ -109,7 +135,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--scenes", type=int, default=40)
-    parser.add_argument("--gamma", type=int, default=5)
+    parser.add_argument("--gamma", type=parse_gamma, default=5)
     given = parser.parse_args()
     bundle = Bundle(given.bundle)
     shown = held_out(World.of(bundle), given.scenes)
@@ -118,7 +144,8 @@ def main() -> None:
         f"{name}_ms_per_round": round(median(getattr(spent, name) for spent in rounds), 3)
         for name in Spent._fields
     }
-    print(json.dumps({**found, "rounds": len(rounds), "gamma": given.gamma}))
+    gamma = "auto" if given.gamma is None else given.gamma
+    print(json.dumps({**found, "rounds": len(rounds), "gamma": gamma}))
 
 
 if __name__ == "__main__":

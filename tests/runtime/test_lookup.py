@@ -36,6 +36,15 @@ def test_a_question_asked_again_finds_its_last_answer() -> None:
     assert heard(lookup, [5, 6, 7]).following == (10, 11, 12)
 
 
+def test_of_equal_matches_the_newest_texts_first_is_taken() -> None:
+    lookup = Lookup()
+    lookup.remember([1, 2, 8])
+    lookup.remember([1, 2, 5, 1, 2, 6])
+    assert heard(lookup, [1, 2]) == Match(2, (5, 1, 2, 6))
+    lookup.remember(range(20))
+    assert heard(lookup, list(range(12))) == Match(LONGEST, tuple(range(12, 20)))
+
+
 @given(Texts, st.lists(st.integers(0, 3), min_size=1, max_size=12))
 def test_no_match_is_longer(texts: list[list[int]], said: list[int]) -> None:
     lookup = Lookup()

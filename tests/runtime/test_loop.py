@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from tests.conftest import TINY_BUNDLE
 from tests.runtime.fakes import END, Guessing, Scripted, prefill, tiny_decoder
+from xsd_edge.bundle import Bundle
+from xsd_edge.runtime.costs import Costs
 from xsd_edge.runtime.decoder import Decoder
 from xsd_edge.runtime.drafter import Drafter
+from xsd_edge.runtime.lookup import Lookup
 from xsd_edge.runtime.loop import Limits, Round, generate
-from xsd_edge.runtime.planner import FixedLength
+from xsd_edge.runtime.planner import FixedLength, Planned
 from xsd_edge.runtime.sampling import Sampling, distribution, mask, runs_of
-from xsd_edge.runtime.verifier import verifier_for
+from xsd_edge.runtime.session import Session
+from xsd_edge.runtime.verifier import GreedyVerifier, verifier_for
 
 GREEDY = Sampling()
 UP_TO_40 = Limits(max_tokens=40)
@@ -249,3 +257,34 @@ def test_three_token_answers_covers_all(capsys: pytest.CaptureFixture[str]) -> N
     found = three_token_answers(decoder, Sampling(1.0))
     whole = [t for t in product(range(5), repeat=3) if END not in t[:2]]
     assert {a for a in found if len(a) == 3} == set(whole)
+
+
+def taken(session: Session, drafter: Drafter) -> NDArray[np.int64]:
+    """Bytes that Python and NumPy have at most in each round, of what was new since the first."""
+    drafter.begin(session.silence())
+    start = session.ask("Describe the scene.")
+    limits = Limits(max_tokens=120)
+    rounds = generate(session.decoder, start, GreedyVerifier(), GREEDY, limits, drafter)
+    next(rounds)
+    count, peaks = 0, np.zeros(limits.max_tokens, np.int64)  # a list of them would grow, too
+    tracemalloc.start()
+    try:
+        for count, _ in enumerate(rounds, 1):
+            peaks[count - 1] = tracemalloc.get_traced_memory()[1]
+            tracemalloc.reset_peak()
+    finally:
+        tracemalloc.stop()
+    return peaks[:count]
+
+
+def test_no_memory_grows_with_the_answer() -> None:
+    """Real engines; a tiny pair's drafts hardly ever stand, so an answer takes many rounds."""
+    session = Session(Bundle(TINY_BUNDLE))
+    session.decoder.info = replace(session.decoder.info, end_tokens=())
+    free = Costs(0.0, (1.0,) * 9, 0.1)
+    every = Planned(session.draft_head, Lookup(), session.predictor, free)
+    for drafter in (FixedLength(session.draft_head, 3), every):
+        taken(session, drafter)  # what is made once is made here
+        found = taken(session, drafter)
+        assert len(found) > 40
+        assert found[-20:-10].max() <= found[8:20].max()

@@ -182,6 +182,17 @@ def test_drafts_outside_the_reduced_vocabulary_leave_p_untouched_there() -> None
     assert statistic < CHI2_9999[freedom]
 
 
+@pytest.mark.parametrize("mode", ["rejection", "exact-match"])
+def test_rows_behind_a_rejection_are_never_read(mode: str) -> None:
+    """Row 1 cannot say what is drafted there; arithmetic on the NaNs behind it would warn."""
+    logits = np.full((4, 5), np.nan, np.float32)
+    logits[:2] = -np.inf
+    logits[0, 3] = logits[1, 4] = 0.0
+    for sampling in (T1, Sampling(1.0, top_k=2), Sampling(1.0, top_p=0.9)):
+        verifier = verifier_for(sampling, mode, np.random.default_rng(0))
+        assert verifier.judge(logits, Proposal((3, 0, 1))) == Verdict(1, 4)
+
+
 def test_exact_match_reproduces_the_plain_stream() -> None:
     """With one generator, drafted or not, the same tokens come out."""
     rng = np.random.default_rng(11)

@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xsd_edge.runtime.costs import Costs
 from xsd_edge.runtime.drafter import EventMemory
-from xsd_edge.runtime.planner import PATIENCE, Chances, Trust
+from xsd_edge.runtime.planner import PATIENCE, Trust
 
+Chances = NDArray[np.float64]
 # What is learnt about a draft's positions is shared by 0, 1, 2-3, 4-7, 8-15 and so on.
-OCTAVES = np.array([position.bit_length() for position in range(64)])
+OCTAVES = tuple(position.bit_length() for position in range(64))
 
 
 class EarlyDraft(NamedTuple):
@@ -54,24 +56,24 @@ class Cut(NamedTuple):
     """The part of an early draft that is worth its rows, and how likely each token is to stand."""
 
     tokens: tuple[int, ...] = ()
-    chances: Chances = np.zeros(0)
+    chances: tuple[float, ...] = ()
 
 
 class EarlyPlanner:
     """Cuts early drafts where one more row costs more than it is likely to save."""
 
     def __init__(self, costs: Costs) -> None:
-        self._costs, self._trust = costs, Trust(1 + int(OCTAVES[-1]))
+        self._costs, self._trust = costs, Trust(1 + OCTAVES[-1])
 
     def cut(self, draft: EarlyDraft, speed: float) -> Cut:
         """`speed` is how many tokens decoding brings per plain step otherwise."""
         count = min(len(draft.tokens), len(OCTAVES))
-        chances = self._trust.chances(draft.log_odds[:count], OCTAVES[:count])
+        chances = self._trust.chances(draft.log_odds[:count].tolist(), OCTAVES[:count])
         worth = np.cumprod(chances) / speed > self._costs.row
         length = count if worth.all() else int(np.argmin(worth))
         if count and not length:
             self._trust.relent(PATIENCE)
-        return Cut(draft.tokens[:length], chances[:length])
+        return Cut(draft.tokens[:length], tuple(chances[:length]))
 
     def learn(self, cut: Cut, accepted: int) -> None:
         """How many of its tokens the verifier let stand."""

@@ -33,18 +33,18 @@ class Lookup:
     """
 
     def __init__(self) -> None:
-        self._texts: deque[tuple[int, ...]] = deque(maxlen=TEXTS)
-        self._said: list[int] = []
+        self._texts: deque[_Text] = deque(maxlen=TEXTS)
+        self._said: list[int] = []  # the end of it: no more than can match
 
     def remember(self, text: Sequence[int]) -> None:
         """The newest text, which wins where several match equally well."""
-        self._texts.appendleft(tuple(text))
+        self._texts.appendleft(_Text.of(text))
 
     def begin(self, memory: EventMemory) -> None:
         self._said = []
 
     def observe(self, hidden: NDArray[np.float32], following: Sequence[int]) -> None:
-        self._said += following
+        self._said = [*self._said, *following][-LONGEST:]
 
     def propose(self, gamma: int, sampling: Sampling, rng: np.random.Generator) -> Proposal:
         return Proposal(self.match().following[:gamma])
@@ -54,14 +54,35 @@ class Lookup:
         best = Match(0, ())
         if not self._said:
             return best
-        said, last = self._said, self._said[-1]
         for text in self._texts:
-            for end, token in enumerate(text[:-1], 1):
-                if token != last:
-                    continue
-                length, most = 1, min(end, len(said), LONGEST)
-                while length < most and text[end - 1 - length] == said[-1 - length]:
-                    length += 1
+            for end in text.ends.get(self._said[-1], ()):
+                length = _common(text.tokens[max(0, end - LONGEST) : end], self._said)
                 if length > best.length:
-                    best = Match(length, text[end:])
+                    best = Match(length, text.tokens[end:])
+                    if length == LONGEST:
+                        return best
         return best
+
+
+class _Text(NamedTuple):
+    """A remembered text and, by token, where it ends a part of the text that has a continuation."""
+
+    tokens: tuple[int, ...]
+    ends: dict[int, list[int]]
+
+    @classmethod
+    def of(cls, tokens: Sequence[int]) -> _Text:
+        ends: dict[int, list[int]] = {}
+        for end, token in enumerate(tokens[:-1], 1):
+            ends.setdefault(token, []).append(end)
+        return cls(tuple(tokens), ends)
+
+
+def _common(text: Sequence[int], said: Sequence[int]) -> int:
+    """How many last tokens are the same."""
+    length = 0
+    for ours, theirs in zip(reversed(text), reversed(said), strict=False):
+        if ours != theirs:
+            break
+        length += 1
+    return length

@@ -1,5 +1,8 @@
 """Chooses drafter and draft length of each round by expected speed, and stops where drafting
 loses.
+
+A round plans a handful of numbers while the target waits: plain floats, since behind a pass that
+fills every cache a NumPy call costs more than what it would compute here.
 """
 
 from __future__ import annotations
@@ -7,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import exp
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +23,6 @@ from xsd_edge.runtime.lookup import LONGEST, Lookup
 from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.verifier import NOTHING, Proposal
 
-Chances = NDArray[np.float64]
 RECENT = 0.05  # weight of the newest round in a running mean
 PATIENCE = 0.98  # a refused drafter is mistrusted a little less with every refusal
 
@@ -49,17 +52,21 @@ class Plan(NamedTuple):
     speed: float
 
 
-def best_plan(acceptance: Chances, c: float, v: Sequence[float]) -> Plan:
+def best_plan(acceptance: Sequence[float], c: float, v: Sequence[float]) -> Plan:
     """The gamma of the highest expected speed, given P(draft i accepted | those before were).
 
     Speed is E(gamma) / (gamma c + v(gamma + 1)) with E(gamma) = 1 + sum over i <= gamma of P(first
     i accepted) (Leviathan et al. 2023, arXiv 2211.17192, with v measured instead of 1).
     """
-    expected = 1.0 + np.concatenate(([0.0], np.cumsum(np.cumprod(acceptance))))
-    gammas = np.arange(len(expected))
-    speed = expected / (gammas * c + np.asarray(v)[: len(expected)])
-    best = int(np.argmax(speed))
-    return Plan(best, float(speed[best]))
+    best, fastest = 0, 1.0 / v[0]
+    expected = prefix = 1.0
+    for gamma, chance in enumerate(acceptance, 1):
+        prefix *= chance
+        expected += prefix
+        speed = expected / (gamma * c + v[gamma])
+        if speed > fastest:
+            best, fastest = gamma, speed
+    return Plan(best, fastest)
 
 
 class Trust:
@@ -72,12 +79,13 @@ class Trust:
     RATE = 0.3
 
     def __init__(self, buckets: int) -> None:
-        self._shift = np.zeros(buckets)
+        self._shift = [0.0] * buckets
 
-    def chances(self, log_odds: Chances, buckets: NDArray[np.int64]) -> Chances:
-        return 1.0 / (1.0 + np.exp(-(log_odds + self._shift[buckets])))
+    def chances(self, log_odds: Sequence[float], buckets: Sequence[int]) -> list[float]:
+        shift = self._shift
+        return [_chance(odds + shift[at]) for odds, at in zip(log_odds, buckets, strict=True)]
 
-    def learn(self, chances: Chances, buckets: NDArray[np.int64], accepted: int) -> None:
+    def learn(self, chances: Sequence[float], buckets: Sequence[int], accepted: int) -> None:
         """Of these drafts the first `accepted` stood; behind the first to fall nothing is known."""
         for position in range(min(accepted + 1, len(chances))):
             error = float(position < accepted) - chances[position]
@@ -85,7 +93,12 @@ class Trust:
 
     def relent(self, share: float) -> None:
         """Keep only this share of what was learnt, where refusing to draft teaches nothing."""
-        self._shift *= share
+        self._shift = [share * shift for shift in self._shift]
+
+
+def _chance(log_odds: float) -> float:
+    """The logistic function; `exp` raises where its result is too large for a float."""
+    return 1.0 / (1.0 + exp(min(-log_odds, 700.0)))
 
 
 @dataclass
@@ -145,8 +158,8 @@ class _Offer(NamedTuple):
     """What a candidate could do this round."""
 
     candidate: _Candidate
-    buckets: NDArray[np.int64]
-    chances: Chances
+    buckets: Sequence[int]
+    chances: Sequence[float]
     plan: Plan
 
 
@@ -167,7 +180,7 @@ class Planned:
         self._predictor, self._lookup, self._costs = predictor, lookup, costs
         gamma_max = len(costs.v) - 1
         self._logits = np.zeros((1, gamma_max), np.float32)
-        self._positions, self._no_odds = np.arange(gamma_max), np.zeros(gamma_max)
+        self._positions = range(gamma_max)
         self._head = _Candidate(head, costs.c, Trust(gamma_max), Guard())
         self._match = _Candidate(lookup, 0.0, Trust(LONGEST + 1), Guard())
         self._refused = 0  # rounds in a row for which no plan promised a gain
@@ -216,20 +229,21 @@ class Planned:
         match = self._lookup.match()
         if match.length and not self._match.guard.resting():
             count = min(most, len(match.following))
-            buckets = np.full(count, match.length)
-            offers.append(self._offer(self._match, buckets, self._no_odds[:count]))
+            offers.append(self._offer(self._match, [match.length] * count, [0.0] * count))
         return offers
 
-    def _odds(self) -> Chances:
+    def _odds(self) -> list[float]:
         """The acceptance predictor's log-odds. [gamma_max]"""
         assert self._aligned is not None, "begin() comes before propose()"
         assert self._hidden is not None, "observe() comes before propose()"
         feeds = {"hidden": self._hidden, "aligned": self._aligned}
         self._predictor.run(feeds, {"logits": self._logits})
-        odds: Chances = self._logits[0].astype(np.float64)
+        odds: list[float] = self._logits[0].tolist()
         return odds
 
-    def _offer(self, candidate: _Candidate, buckets: NDArray[np.int64], odds: Chances) -> _Offer:
+    def _offer(
+        self, candidate: _Candidate, buckets: Sequence[int], odds: Sequence[float]
+    ) -> _Offer:
         chances = candidate.trust.chances(odds, buckets)
         return _Offer(candidate, buckets, chances, best_plan(chances, candidate.c, self._costs.v))
 
