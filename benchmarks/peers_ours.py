@@ -45,7 +45,7 @@ class TextAnswers:
             lookup = Lookup()
             lookup.remember(job.tokens)
             drafter = FixedLength(lookup, DRAFTED)
-            drafter.begin(EventMemory(NO_EVENTS, NO_EVENTS, NO_EVENTS))
+            drafter.begin(EventMemory(NO_EVENTS, NO_EVENTS, NO_EVENTS, NO_EVENTS))
         decoder.trim(0)
         logits, hidden = decoder.prefill(decoder.embed(job.tokens))
         start = Prefilled(logits, hidden, tuple(job.tokens))

@@ -51,7 +51,8 @@ def test_draft_head_reads_the_same_at_run_time(pair: Pair, bundle: Bundle) -> No
     vocabulary = pair.vocabulary.astype(np.int64)
     head = DraftHead(recorder, bundle.manifest.drafter, table, vocabulary)
     memory = expected[0]
-    head.begin(EventMemory(memory["hidden"], memory["memory_keys"], memory["memory_values"]))
+    known = (memory["memory_keys"], memory["memory_values"])
+    head.begin(EventMemory(memory["hidden"], memory["hidden"], *known))
     reading = read(pair, frames_of(pair, clip), clip)
     head.observe(reading.hidden[0].numpy(), reading.following.tolist())
     head.propose(1 + DRAFTED, Sampling(), np.random.default_rng(0))

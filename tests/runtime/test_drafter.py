@@ -95,7 +95,10 @@ def memory_of(drafter, counts: np.ndarray) -> EventMemory:  # type: ignore[no-un
         aligned = drafter.alignment(drafter.encoder(torch.from_numpy(counts)))
         keys, values = drafter.memory(aligned)
     return EventMemory(
-        aligned.numpy(), np.ascontiguousarray(keys.numpy()), np.ascontiguousarray(values.numpy())
+        counts,
+        aligned.numpy(),
+        np.ascontiguousarray(keys.numpy()),
+        np.ascontiguousarray(values.numpy()),
     )
 
 

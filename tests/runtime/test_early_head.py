@@ -22,6 +22,8 @@ pytestmark = pytest.mark.host
 WIDTH, VOCABULARY, CONTEXT, WORDS, EVENTS = 24, 40, 32, 6, 4
 SPEC = EarlySpec("none", 32, 2, 1, 2, 48, WORDS, CONTEXT)
 DRAFTER = DrafterSpec("none", 8, 2, 4, 16, 1, 2, 16, 16, 2, 16, 32, 4)
+COUNTS = (1, 4, 8, 8)
+NOTHING = np.zeros((1, 1, 1, 1), np.float32)
 
 
 class TorchEngine:
@@ -55,7 +57,7 @@ def head(early: Early, ends: tuple[int, ...]) -> EarlyHead:
         TorchEngine(early.memory, ("keys", "values")),
         TorchEngine(early.head, ("logits", "keys", "values")),
         (
-            TensorSpec("aligned", "float32", (1, EVENTS, WIDTH)),
+            TensorSpec("events", "float32", COUNTS),
             TensorSpec("previous", "float32", (1, WORDS, WIDTH)),
         ),
         (TensorSpec("keys", "float32", known), TensorSpec("values", "float32", known)),
@@ -66,8 +68,8 @@ def head(early: Early, ends: tuple[int, ...]) -> EarlyHead:
 
 
 def memory() -> EventMemory:
-    aligned = np.random.default_rng(1).normal(size=(1, EVENTS, WIDTH)).astype(np.float32)
-    return EventMemory(aligned, aligned, aligned)
+    counts = np.random.default_rng(1).random(COUNTS, np.float32)
+    return EventMemory(counts, NOTHING, NOTHING, NOTHING)
 
 
 def greedy(early: Early, question: list[int], previous: list[int], count: int) -> list[int]:
@@ -79,7 +81,7 @@ def greedy(early: Early, question: list[int], previous: list[int], count: int) -
     words[0, : len(previous)] = table[torch.tensor(previous, dtype=torch.long)]
     text = list(question)
     with torch.no_grad():
-        known = early.memory(torch.from_numpy(memory().aligned), words)
+        known = early.memory(torch.from_numpy(memory().counts), words)
         for _ in range(count):
             rows = len(text)
             none = torch.zeros(1, 0, SPEC.layers * SPEC.heads, SPEC.width // SPEC.heads)

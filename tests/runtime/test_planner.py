@@ -18,7 +18,7 @@ from xsd_edge.runtime.verifier import Proposal
 
 FLAT = Costs(0.05, (1.0,) * 9, 0.1)  # a memory-bound target: rows are free
 INT4 = Costs(0.1, (1.0, 1.08, 1.27, 1.49, 1.68, 1.81, 2.0, 2.1, 2.19), 0.17)
-MEMORY = EventMemory(*(np.zeros((1, 1, 1), np.float32),) * 3)
+MEMORY = EventMemory(*(np.zeros((1, 1, 1), np.float32),) * 4)
 
 
 @pytest.mark.parametrize(
@@ -33,13 +33,13 @@ MEMORY = EventMemory(*(np.zeros((1, 1, 1), np.float32),) * 3)
     ],
 )
 def test_best_plan(acceptance: float, costs: Costs, gamma: int) -> None:
-    assert best_plan(np.full(8, acceptance), costs.c, costs.v).gamma == gamma
+    assert best_plan([acceptance] * 8, costs.c, costs.v).gamma == gamma
 
 
 def test_best_plan_maximises_expected_speed() -> None:
     rng = np.random.default_rng(0)
     for _ in range(50):
-        acceptance = rng.random(8)
+        acceptance = rng.random(8).tolist()
         expected = [1.0 + sum(np.prod(acceptance[:i]) for i in range(1, g + 1)) for g in range(9)]
         speed = [e / INT4.round(g) for g, e in enumerate(expected)]
         plan = best_plan(acceptance, INT4.c, INT4.v)
@@ -48,20 +48,26 @@ def test_best_plan_maximises_expected_speed() -> None:
 
 
 def test_a_sure_start_and_a_doubtful_end_stop_the_draft_between() -> None:
-    acceptance = np.array([0.99, 0.99, 0.99, 0.05, 0.9, 0.9, 0.9, 0.9])
+    acceptance = [0.99, 0.99, 0.99, 0.05, 0.9, 0.9, 0.9, 0.9]
     assert best_plan(acceptance, INT4.c, INT4.v).gamma == 3
 
 
 def test_trust_follows_what_the_verifier_decides() -> None:
     trust, rng = Trust(4), np.random.default_rng(0)
-    positions, odds = np.arange(4), np.zeros(4)
+    positions, odds = range(4), [0.0] * 4
     rates = np.array([0.95, 0.7, 0.3, 0.1])
     for _ in range(2000):
         stands = rng.random(4) < rates
         accepted = 4 if stands.all() else int(np.argmin(stands))
         trust.learn(trust.chances(odds, positions), positions, accepted)
-    np.testing.assert_allclose(trust.chances(odds, positions), rates, atol=0.25)
-    assert np.all(np.diff(trust.chances(odds, positions)) < 0)
+    learnt = np.array(trust.chances(odds, positions))
+    np.testing.assert_allclose(learnt, rates, atol=0.25)
+    assert np.all(np.diff(learnt) < 0)
+
+
+def test_odds_beyond_all_measure_are_no_error() -> None:
+    chances = Trust(1).chances([-1e4, 1e4], [0, 0])
+    assert chances == [pytest.approx(0.0), pytest.approx(1.0)]
 
 
 class Sure:

@@ -75,7 +75,7 @@ def clip_feeds(pair: Pair, clip: Clip) -> Iterator[tuple[str, Feeds]]:
         yield "draft_head", feeds
     yield "acceptance_predictor", as_feeds(hidden=reading.hidden[:, -1], aligned=aligned)
     if pair.early is not None:
-        yield from early_feeds(pair, pair.early, reading, aligned)
+        yield from early_feeds(pair, pair.early, reading, counts)
 
 
 def frames_of(pair: Pair, clip: Clip) -> Tensor:
@@ -153,16 +153,16 @@ def draft_feeds(pair: Pair, reading: Reading, memory: tuple[Tensor, Tensor]) -> 
 
 
 def early_feeds(
-    pair: Pair, early: Early, reading: Reading, aligned: Tensor
+    pair: Pair, early: Early, reading: Reading, counts: Tensor
 ) -> Iterator[tuple[str, Feeds]]:
     """The early drafter's passes, the clip's answer standing for the previous one."""
     table = pair.target.get_input_embeddings()
-    places = early.memory.word_places.shape[0]
+    places = early.memory.memory.word_places.shape[0]
     words = table(torch.tensor([reading.said[:places]], dtype=torch.long))
     previous = torch.zeros(1, places, words.shape[-1])
     previous[:, : words.shape[1]] = words
-    yield "early_memory", as_feeds(aligned=aligned, previous=previous)
-    memory = early.memory(aligned, previous)
+    yield "early_memory", as_feeds(events=counts, previous=previous)
+    memory = early.memory(counts, previous)
     embedded = table(torch.tensor([reading.asked]))
     cache = torch.zeros(2, 1, 0, memory[0].shape[1], memory[0].shape[-1])
     for _ in range(1 + DRAFTED):

@@ -41,11 +41,13 @@ def early_networks(early: Early, recipe: Recipe, width: int) -> tuple[Network, .
     """Memory and head; the head's rows and past vary."""
     spec = recipe.early
     assert spec is not None
-    events = (recipe.drafter.event_side // recipe.drafter.event_patch) ** 2
-    seen = (torch.rand(1, events, width), torch.rand(1, spec.previous, width))
+    drafter = recipe.drafter
+    tokens = (drafter.event_side // drafter.event_patch) ** 2
+    counts = torch.rand(1, 2 * drafter.event_bins, drafter.event_side, drafter.event_side)
+    seen = (counts, torch.rand(1, spec.previous, width))
     rows = {"embedding": torch.rand(1, EXAMPLE_ROWS, width)}
-    memory = (spec.layers * spec.heads, events + spec.previous, spec.width // spec.heads)
+    memory = (spec.layers * spec.heads, tokens + spec.previous, spec.width // spec.heads)
     return (
-        Network("early_memory", early.memory, ("aligned", "previous"), ("keys", "values"), seen),
+        Network("early_memory", early.memory, ("events", "previous"), ("keys", "values"), seen),
         head_network("early_head", early.head, rows, ("logits", "keys", "values"), memory),
     )

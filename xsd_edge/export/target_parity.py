@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -83,7 +83,8 @@ def speak(pair: Pair, clips: Sequence[Clip], question: str, info: TargetInfo) ->
         pair.clip.frames * pair.clip.tokens_per_frame
     )
     prompt = torch.tensor([[*pair.words.encode(before).ids, *placeholders, *asked]] * len(clips))
-    spoken = pair.target.generate(  # type: ignore[misc]  # transformers' protocol lacks its models
+    target: Any = pair.target  # not every release of transformers types `generate` for its models
+    spoken = target.generate(
         input_ids=prompt,
         attention_mask=torch.ones_like(prompt),
         pixel_values_videos=images,

@@ -2,7 +2,9 @@
 seen the clip's end.
 
 An encoder reads the clip's event tokens (what has changed) and the last answer's words (what events
-cannot see) together; a small decoder then writes the answer behind the question. Each of the two is
+cannot see) together; a small decoder then writes the answer behind the question. The event tokens
+are its own: what the draft head wants to know of events, which reads the target's mind as well, is
+something else. Each of the two is
 exported as one graph; its docstring is the graph's table of inputs and outputs. Batch is always 1
 on the device. D is the target's hidden size, V the draft vocabulary, L the decoder's layers.
 """
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 
 from xsd_edge.models.drafter import (
     EncoderBlock,
+    EventEncoder,
     LayerParts,
     RmsNorm,
     decoder_layer,
@@ -26,18 +29,20 @@ from xsd_edge.recipe import DrafterSpec, EarlySpec
 
 
 class EarlyMemory(nn.Module):
-    """What is known before the target is asked, once per clip and question.
+    """Event tokens and words in, what the decoder attends to out.
 
-    in  aligned   [B, E, D] float32, the clip's event tokens
+    in  events    [B, E, C] float32, the clip's event tokens
     in  previous  [B, P, D] float32, the target's embeddings of the last answer, zeros behind it
     out keys      [B, L * heads, E + P, dh] float32
     out values    [B, L * heads, E + P, dh] float32
     """
 
-    def __init__(self, spec: EarlySpec, event_tokens: int, target_width: int) -> None:
+    def __init__(
+        self, spec: EarlySpec, event_tokens: int, event_width: int, target_width: int
+    ) -> None:
         super().__init__()
         self.heads = spec.layers * spec.heads
-        self.from_events = nn.Linear(target_width, spec.width)
+        self.from_events = nn.Linear(event_width, spec.width)
         self.from_words = nn.Linear(target_width, spec.width)
         self.event_places = nn.Parameter(torch.randn(event_tokens, spec.width) * 0.02)
         self.word_places = nn.Parameter(torch.randn(spec.previous, spec.width) * 0.02)
@@ -48,13 +53,42 @@ class EarlyMemory(nn.Module):
         self.key = nn.Linear(spec.width, spec.layers * spec.width, bias=False)
         self.value = nn.Linear(spec.width, spec.layers * spec.width, bias=False)
 
-    def forward(self, aligned: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
-        events = self.from_events(aligned) + self.event_places
-        x = torch.cat([events, self.from_words(previous) + self.word_places], 1)
+    def forward(self, events: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
+        seen = self.from_events(events) + self.event_places
+        x = torch.cat([seen, self.from_words(previous) + self.word_places], 1)
         for block in self.blocks:
             x = block(x)
         x = self.norm(x)
         return split_heads(self.key(x), self.heads), split_heads(self.value(x), self.heads)
+
+    @torch.no_grad()
+    def level(self, table: Tensor) -> None:
+        """Bring words, embedded by `table`, and places to unit size before training: of small
+        places the order of words is learnt late.
+        """
+        self.from_words.weight /= table.std()
+        for places in (self.word_places, self.event_places):
+            places.div_(places.std())
+
+
+class EarlySenses(nn.Module):
+    """What is known before the target is asked, once per clip and question.
+
+    in  events    [B, 2*bins, side, side] float32, counts as the event encoder reads them
+    in  previous  [B, P, D] float32, the target's embeddings of the last answer, zeros behind it
+    out keys      [B, L * heads, E + P, dh] float32
+    out values    [B, L * heads, E + P, dh] float32
+    """
+
+    def __init__(self, spec: EarlySpec, drafter: DrafterSpec, target_width: int) -> None:
+        super().__init__()
+        tokens = (drafter.event_side // drafter.event_patch) ** 2
+        self.encoder = EventEncoder(drafter)
+        self.memory = EarlyMemory(spec, tokens, drafter.event_hidden, target_width)
+
+    def forward(self, events: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
+        known: tuple[Tensor, Tensor] = self.memory(self.encoder(events), previous)
+        return known
 
 
 class EarlyStep(NamedTuple):
@@ -138,6 +172,12 @@ class Early(nn.Module):
         self, spec: EarlySpec, drafter: DrafterSpec, target_width: int, vocabulary: int
     ) -> None:
         super().__init__()
-        events = (drafter.event_side // drafter.event_patch) ** 2
-        self.memory = EarlyMemory(spec, events, target_width)
+        self.memory = EarlySenses(spec, drafter, target_width)
         self.head = EarlyHead(spec, target_width, vocabulary)
+
+    @torch.no_grad()
+    def begin(self, table: Tensor, encoder: EventEncoder) -> None:
+        """Bring every input to unit size, and set out from an encoder that knows events already."""
+        self.memory.memory.level(table)
+        self.memory.encoder.load_state_dict(encoder.state_dict())
+        self.head.from_embedding.weight /= table.std()

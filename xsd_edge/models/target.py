@@ -29,14 +29,14 @@ LOW_RANK_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_pro
 
 
 class LowRankLinear(nn.Module):
-    """y = W x + 2 B A x with W frozen in bfloat16 and A [r, in], B [out, r] trained in float32.
+    """y = W x + 2 B A x with W frozen and A [r, in], B [out, r] trained in float32.
 
     LoRA (Hu et al. 2021, arXiv 2106.09685) with alpha = 2 r.
     """
 
     def __init__(self, base: nn.Linear, rank: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(base.weight.detach().to(torch.bfloat16), requires_grad=False)
+        self.weight = nn.Parameter(base.weight.detach(), requires_grad=False)
         self.a = nn.Parameter(torch.randn(rank, base.in_features) / base.in_features**0.5)
         self.b = nn.Parameter(torch.zeros(base.out_features, rank))
 

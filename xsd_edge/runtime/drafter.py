@@ -21,6 +21,7 @@ MASKED = np.float32(-1e4)
 class EventMemory(NamedTuple):
     """A clip's events as the drafter reads them, made once per clip."""
 
+    counts: NDArray[np.float32]  # [1, 2 * bins, side, side]
     aligned: NDArray[np.float32]  # [1, E, D]
     keys: NDArray[np.float32]  # [1, heads, E, dh]
     values: NDArray[np.float32]  # [1, heads, E, dh]
@@ -70,6 +71,7 @@ class DraftHead:
         self._verified = 0  # rows of the cache that hold the target's own states
         self._pending = 0  # rows waiting in _embeddings and _hidden
         self._future = np.triu(np.full((rows, rows), MASKED), 1)
+        self._mask = np.zeros(rows * rows, np.float32)  # room for the widest
         self._first_logits: NDArray[np.float32] = self._logits[0, 0]
         self._single: tuple[dict[str, Array], dict[str, Array]] = ({}, {})
         nothing = np.zeros((1, rows + 1), np.float32)
@@ -128,7 +130,8 @@ class DraftHead:
         """Run the pending verified rows; logits of the last one. [Vd]"""
         past, rows = self._verified, self._pending
         stop = past + rows
-        mask = np.zeros((rows, stop), np.float32)
+        mask = self._mask[: rows * stop].reshape(rows, stop)
+        mask[:, :past] = 0
         mask[:, past:] = self._future[:rows, :rows]
         feeds: dict[str, Array] = {
             "embedding": self._embeddings[:, :rows],

@@ -75,7 +75,7 @@ class EarlyHead:
         count = min(len(previous), self._previous.shape[1])
         self._previous[0, :count] = self._embedding[np.asarray(previous[:count], np.int64)]
         self._previous[0, count:] = 0
-        feeds: dict[str, Array] = {"aligned": memory.aligned, "previous": self._previous}
+        feeds: dict[str, Array] = {"events": memory.counts, "previous": self._previous}
         self._engines.memory.run(feeds, self._memory)
 
     def _step(self, past: int, tokens: Sequence[int]) -> NDArray[np.float32]:

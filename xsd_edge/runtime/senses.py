@@ -51,11 +51,13 @@ class Senses:
         """What the drafter knows of a clip from its events."""
         clip = self._clip
         with self.stages.time("representation"):
-            counts = count_bins(events, geometry, t0_us, t1_us, clip.event_bins, clip.event_side)
+            bins, side = clip.event_bins, clip.event_side
+            counts = count_bins(events, geometry, t0_us, t1_us, bins, side)[None]
         with self.stages.time("event_encoder"):
-            self._encoder.run({"events": counts[None]}, self._features)
+            self._encoder.run({"events": counts}, self._features)
         with self.stages.time("alignment"):
             self._alignment.run(self._features, self._aligned)
             memory = allocate(self._remembered)
             self._memory.run(self._aligned, memory)
-        return EventMemory(self._aligned["aligned"].copy(), memory["keys"], memory["values"])
+        aligned = self._aligned["aligned"].copy()
+        return EventMemory(counts, aligned, memory["keys"], memory["values"])

@@ -22,6 +22,7 @@ from xsd_edge.training.loop import Phase
 from xsd_edge.training.losses import Mean, contrastive, relative_squared_error
 from xsd_edge.training.paired import Windows
 from xsd_edge.training.patches import normalized
+from xsd_edge.training.precision import fast_products
 from xsd_edge.training.target import visual_tokens
 from xsd_edge.world.scenes import Scene
 from xsd_edge.world.things import SIDE, Motion, Thing
@@ -135,7 +136,7 @@ def align_terms(drafter: Drafter, batch: AlignBatch, scale: float, loss: str = "
     the cells in which something happens.
     """
     squared, contrast = LOSSES[loss]
-    with torch.autocast(batch.counts.device.type, torch.bfloat16):
+    with fast_products(batch.counts.device):
         aligned = drafter.alignment(drafter.encoder(batch.counts)).float() * scale
     terms = []
     if squared:

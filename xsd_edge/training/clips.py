@@ -130,4 +130,4 @@ def branch_mask(branch: Tensor, depth: Tensor, prefix: int) -> Tensor:
     seen[:, :prefix, :prefix] = torch.ones(prefix, prefix, dtype=torch.bool).tril()
     seen[:, prefix:, :prefix] = True
     seen[:, prefix:, prefix:] = own & past
-    return torch.zeros(seen.shape, dtype=torch.bfloat16).masked_fill_(~seen, -1e9)[:, None]
+    return torch.zeros(seen.shape).masked_fill_(~seen, -1e9)[:, None]

@@ -23,6 +23,7 @@ from xsd_edge.training.alignment import AlignBatch, align_terms
 from xsd_edge.training.distill import Distilled, Example
 from xsd_edge.training.loop import Phase
 from xsd_edge.training.losses import DISTILLATION, Mean, acceptance
+from xsd_edge.training.precision import fast_products
 
 
 def draft_vocabulary(data: Distilled) -> NDArray[np.int64]:
@@ -137,7 +138,7 @@ def draft_terms(
     """The distillation loss of each depth, deeper ones weighing less, and the share of drafts that
     are the target's choice. `loss` is a key of DISTILLATION.
     """
-    with torch.autocast(batch.hidden.device.type, torch.bfloat16):
+    with fast_products(batch.hidden.device):
         steps = list(unrolled(drafter, batch, table, depths))
     return distillation(steps, batch, loss)
 

@@ -25,6 +25,7 @@ from xsd_edge.recipe import Recipe
 from xsd_edge.training.clips import IGNORED, ClipBatch, branch_mask, clip_batches
 from xsd_edge.training.loop import Phase
 from xsd_edge.training.patches import PatchBatch, patch_batches
+from xsd_edge.training.precision import fast_products, fast_type
 from xsd_edge.world.things import COLOURS, COLUMNS, DIRECTIONS, ROWS, SIZES, SPEEDS
 
 # Where in the language model the motion probe reads: half way, so that the upper half can pass it
@@ -58,7 +59,7 @@ def train_tower(model: VideoLlavaForConditionalGeneration, recipe: Recipe, phase
     batches = patch_batches(recipe, spec.tower_batch, first_seed=0)
 
     def loss_of(batch: PatchBatch) -> tuple[Tensor, dict[str, float]]:
-        with torch.autocast("cpu", torch.bfloat16):
+        with fast_products(batch.pixels.device):
             features = patch_features(model, batch.pixels)[:, 1:]
         logits = probe(features.float())
         parts = logits.split(outputs, -1)
@@ -98,7 +99,7 @@ def train_projector(
     batches = patch_batches(recipe, spec.projector_batch, first_seed=200_000)
 
     def loss_of(batch: PatchBatch) -> tuple[Tensor, dict[str, float]]:
-        with torch.autocast("cpu", torch.bfloat16):
+        with fast_products(batch.pixels.device):
             tokens = model.model.multi_modal_projector(patch_features(model, batch.pixels))
         thing = shapes[batch.shape] + colours[batch.colour] + sizes[batch.size]
         place = rows[batch.square[..., 0]] + columns[batch.square[..., 1]]
@@ -127,15 +128,16 @@ def answer_states(
     """Hidden states (after the final norm) at every branch position. [B, L, D]"""
     language = model.model.language_model
     embed = language.get_input_embeddings()
-    with torch.autocast("cpu", torch.bfloat16):
+    with fast_products(batch.pixels.device):
         visual = visual_tokens(model, batch.pixels)
     head = embed(torch.tensor(before)).expand(len(batch.tokens), -1, -1)
-    inputs = torch.cat([head.bfloat16(), visual.bfloat16(), embed(batch.tokens).bfloat16()], 1)
+    kind = embed.weight.dtype
+    inputs = torch.cat([head, visual.to(kind), embed(batch.tokens)], 1)
     prefix = inputs.shape[1] - batch.tokens.shape[1]
     places = torch.arange(prefix).expand(len(batch.tokens), -1)
     hidden: Tensor = language(
         inputs_embeds=inputs,
-        attention_mask=branch_mask(batch.branch, batch.depth, prefix),
+        attention_mask=branch_mask(batch.branch, batch.depth, prefix).to(kind),
         position_ids=torch.cat([places, prefix + batch.depth], 1),
         use_cache=False,
     ).last_hidden_state
@@ -183,7 +185,8 @@ class LanguageLoss:
     ) -> None:
         self._model, self._motion_weight = model, recipe.target_training.motion_weight
         self._before = words.encode(recipe.target.prompt.split("<video>")[0]).ids
-        self._table = model.lm_head.weight.detach().to(torch.bfloat16)
+        table = model.lm_head.weight.detach()
+        self._table = table.to(fast_type(table.device))
         self.probe = MotionProbe(recipe, self._table.shape[1])
         self._probed: list[Tensor] = []
 
@@ -250,8 +253,8 @@ def train_language(
 def _language_parameters(
     model: VideoLlavaForConditionalGeneration,
 ) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """The low-rank factors and the vision side, both in float32; the rest frozen in bfloat16."""
-    model.model.language_model.to(torch.bfloat16)
+    """The low-rank factors and the vision side, both in float32; the rest frozen in `fast_type`."""
+    model.model.language_model.to(fast_type(model.device))
     low_rank = [m for m in model.modules() if isinstance(m, LowRankLinear)]
     for module in low_rank:
         module.a.data, module.b.data = module.a.data.float(), module.b.data.float()

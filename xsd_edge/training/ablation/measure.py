@@ -36,7 +36,7 @@ from xsd_edge.world.streams import StreamClip, stream
 GAMMA: Final = 5
 GREEDY, SAMPLED = Manner(GAMMA), Manner(GAMMA, temperature=1.0)
 NOTHING: Final = np.zeros((1, 0, 0), np.float32)
-SILENT: Final = EventMemory(NOTHING, NOTHING[None], NOTHING[None])
+SILENT: Final = EventMemory(NOTHING[None], NOTHING, NOTHING[None], NOTHING[None])
 
 
 class Asked(NamedTuple):
@@ -61,7 +61,7 @@ class Competitor(NamedTuple):
         if self.variant is not None:
             with torch.inference_mode():
                 keys, values = (part.float().numpy() for part in self.variant(asked.seen))
-            memory = EventMemory(SILENT.aligned, keys, values)
+            memory = SILENT._replace(keys=keys, values=values)
         elif isinstance(drafter, Lookup):
             drafter = Lookup()
             drafter.remember((*asked.question, *asked.previous))

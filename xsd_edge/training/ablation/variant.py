@@ -26,6 +26,7 @@ from xsd_edge.training.bench import level
 from xsd_edge.training.drafter import DraftBatch, Examples, distillation, unrolled_head
 from xsd_edge.training.loop import Phase
 from xsd_edge.training.losses import Mean
+from xsd_edge.training.precision import fast_products
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Variant(nn.Module):
             one_layer = replace(
                 recipe.early, width=spec.head_width, heads=spec.head_heads, layers=1
             )
-            self.before = EarlyMemory(one_layer, self.tokens, width)
+            self.before = EarlyMemory(one_layer, self.tokens, width, width)
         elif row.events != "none":
             self.memory = EventMemory(spec, width if row.aligned else spec.event_hidden)
         if row.frame:
@@ -97,9 +98,7 @@ class Variant(nn.Module):
         level(self.head, corpus.answers, table)
         with torch.no_grad():
             if self.row.previous:
-                self.before.from_words.weight /= table.std()
-                for places in (self.before.word_places, self.before.event_places):
-                    places.div_(places.std())  # else order is learnt too late for a short training
+                self.before.level(table)
             if self.row.frame:
                 size = float(corpus.first_frames.astype(np.float32).std())
                 self.frame_memory.key.weight /= size
@@ -164,7 +163,7 @@ def train_variant(
         draft = batch.draft
         if not variant.row.hidden:
             draft = replace(draft, hidden=torch.zeros_like(draft.hidden))
-        with torch.autocast("cpu", torch.bfloat16):
+        with fast_products(table.device):
             memory = variant(batch.seen)
             steps = list(unrolled_head(variant.head, memory, draft, table, spec.feedback))
         terms, right = distillation(steps, draft, "kl+tv")
