@@ -35,9 +35,8 @@ def test_a_remembered_target_is_the_target(seed: int) -> None:
         asked = int(rng.integers(1, len(tokens) + 1))
         seen = decoder.forward(decoder.embed(tokens), last=asked)
         expected = direct.forward(direct.embed(tokens), last=asked)
-        # NumPy's products of other row counts may round otherwise, and small sums show it most.
-        np.testing.assert_allclose(seen.logits, expected.logits, rtol=1e-5, atol=1e-4)
-        np.testing.assert_allclose(seen.hidden, expected.hidden, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(seen.logits, expected.logits, rtol=1e-6)
+        np.testing.assert_allclose(seen.hidden, expected.hidden, rtol=1e-6)
     assert target.passes < 60
 
 

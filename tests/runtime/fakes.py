@@ -62,7 +62,8 @@ class TinyTarget:
         for row in range(len(rows)):
             results["hidden_states"][0, row] = self._state(start + row + 1)
         states = results["hidden_states"][0, feeds["rows"]]
-        results["logits"][0] = states @ self._head
+        for place, state in enumerate(states):  # of all at once, sums depend on how many there are
+            results["logits"][0, place] = state @ self._head
 
     def _state(self, length: int) -> NDArray[np.float32]:
         ages = np.arange(length, dtype=np.float32)[::-1]
