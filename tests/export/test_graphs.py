@@ -67,7 +67,9 @@ def bundle_keeps(folder: Path, name: str) -> dict[str, float]:
 
 
 def answers(path: Path, feeds: Feeds) -> list[NDArray[Any]]:
-    return list(ort.InferenceSession(str(path)).run(None, feeds))
+    settings = ort.SessionOptions()
+    settings.add_session_config_entry("session.x64quantprecision", "1")  # as the runtime opens it
+    return list(ort.InferenceSession(str(path), settings).run(None, feeds))
 
 
 def test_all_parts_are_there(networks: dict[str, Network]) -> None:
