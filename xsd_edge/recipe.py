@@ -63,6 +63,15 @@ class DrafterSpec:
     head_context: int
     gamma_max: int
 
+    @property
+    def event_cells(self) -> int:
+        """Patches a side that the event encoder makes tokens of."""
+        return self.event_side // self.event_patch
+
+    @property
+    def event_tokens(self) -> int:
+        return self.event_cells**2
+
 
 @dataclass(frozen=True, slots=True)
 class EarlySpec:

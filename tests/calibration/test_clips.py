@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +9,13 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from xsd_edge.bundle import sha256_of
+from tests.lesser_processor import on_a_lesser_processor
 from xsd_edge.calibration.clips import CalibrationSet, digest, recorded_clips, scene_clip
 from xsd_edge.calibration.ranges import Ranges
 from xsd_edge.errors import RecipeError
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.export.calibrate import model_digest
+from xsd_edge.export.pair import trained_hashes
 from xsd_edge.recipe import Recipe
 from xsd_edge.world.scenes import HELD_OUT
 
@@ -66,34 +64,15 @@ def test_shipped_ranges_are_of_the_shipped_weights_and_clips(recipe: Recipe) -> 
     committed = Ranges.load(ROOT / "calibration" / "demo.json")
     assert committed is not None
     assert committed.data == shipped_digest()
-    trained = {"target": recipe.target.trained, "drafter": recipe.drafter.trained}
-    if recipe.early is not None:
-        trained["early"] = recipe.early.trained
-    hashes = {name: sha256_of(recipe.folder / path) for name, path in trained.items()}
-    assert committed.model == model_digest({"base": recipe.base.sha256, **hashes})
+    hashes = {"base": recipe.base.sha256, **trained_hashes(recipe)}
+    assert committed.model == model_digest(hashes)
 
 
 def test_clips_are_the_same_on_a_processor_that_can_do_less() -> None:
     """Their hash says whose the committed ranges are: it must not depend on who reads them."""
-    found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
-    if not found:
-        pytest.skip("NumPy has no code for this very processor that could be switched off")
-    lesser = {
-        "NPY_DISABLE_CPU_FEATURES": " ".join(found),
-        "OPENBLAS_CORETYPE": "Prescott",
-        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA",
-    }
-    code = "from tests.calibration.test_clips import *; print(shipped_digest())"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env={**os.environ, **lesser},
-        capture_output=True,
-        text=True,
-        check=False,
+    assert on_a_lesser_processor("tests.calibration.test_clips", "shipped_digest") == (
+        shipped_digest()
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == shipped_digest()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -19,6 +18,8 @@ from xsd_edge.calibration.clips import scene_clip
 from xsd_edge.export.networks import Network, Vision
 from xsd_edge.export.onnx_graph import OPSET, tensor_specs
 from xsd_edge.export.pair import networks_of
+from xsd_edge.export.parity import references
+from xsd_edge.runtime.onnx_engine import OnnxEngine
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
 
@@ -66,10 +67,14 @@ def bundle_keeps(folder: Path, name: str) -> dict[str, float]:
     return kept
 
 
-def answers(path: Path, feeds: Feeds) -> list[NDArray[Any]]:
-    settings = ort.SessionOptions()
-    settings.add_session_config_entry("session.x64quantprecision", "1")  # as the runtime opens it
-    return list(ort.InferenceSession(str(path), settings).run(None, feeds))
+def answers(network: Network, graph: Path, feeds: Feeds) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """What PyTorch answers and what a graph does, in the runtime's engine; by output."""
+    (expected,) = references(network, [feeds])
+    found = {name: np.empty_like(array) for name, array in expected.items()}
+    engine = OnnxEngine(graph)
+    engine.run(feeds, found)
+    engine.close()
+    return [(expected[name], found[name]) for name in network.outputs]
 
 
 def test_all_parts_are_there(networks: dict[str, Network]) -> None:
@@ -82,11 +87,9 @@ def test_graph_answers_as_the_module(
 ) -> None:
     network = networks[name]
     for feeds in inputs[name]:
-        expected = network.reference(*(torch.from_numpy(feeds[n]) for n in network.inputs))
         for precision, tolerance in (("fp32", 1e-4), ("int8", 0.1)):
-            found = answers(folder / f"{name}/{precision}.onnx", feeds)
-            for wanted, got in zip(expected, found, strict=True):
-                error = np.linalg.norm(wanted.numpy() - got) / np.linalg.norm(wanted.numpy())
+            for wanted, got in answers(network, folder / f"{name}/{precision}.onnx", feeds):
+                error = np.linalg.norm(wanted - got) / np.linalg.norm(wanted)
                 assert error < tolerance, precision
 
 
@@ -173,9 +176,8 @@ def test_draft_head_takes_any_rows_behind_any_past(
         feeds[name] = rng.normal(size=shape).astype(np.float32)
     feeds["position"] = np.arange(past, past + rows)
     feeds["mask"] = np.triu(np.full((rows, past + rows), -1e4, np.float32), past + 1)
-    expected = head.reference(*(torch.from_numpy(feeds[n]) for n in head.inputs))
-    for wanted, got in zip(expected, answers(folder / "draft_head/fp32.onnx", feeds), strict=True):
-        np.testing.assert_allclose(got, wanted.numpy(), atol=1e-4)
+    for wanted, got in answers(head, folder / "draft_head/fp32.onnx", feeds):
+        np.testing.assert_allclose(got, wanted, atol=1e-4)
 
 
 def test_vision_is_transformers_own_path(pair: Pair) -> None:
@@ -195,6 +197,5 @@ def test_blocks_answer_as_the_draft_head(
     assert [n.name for n in graph.node if n.op_type == "MatMul"] == free
     assert sum(n.op_type == "MatMulNBits" for n in graph.node) == 10
     for feeds in inputs["draft_head"]:
-        expected = head.reference(*(torch.from_numpy(feeds[n]) for n in head.inputs))
-        for wanted, got in zip(expected, answers(path, feeds), strict=True):
-            assert np.linalg.norm(wanted.numpy() - got) < 0.05 * np.linalg.norm(wanted.numpy())
+        for wanted, got in answers(head, path, feeds):
+            assert np.linalg.norm(wanted - got) < 0.05 * np.linalg.norm(wanted)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterable
 from hashlib import sha256
 
 import numpy as np
-import pytest
 
-from tests.conftest import ROOT
+from tests.lesser_processor import on_a_lesser_processor
 from xsd_edge.events.packet import EventPacket
 from xsd_edge.world.scenes import HELD_OUT, Scene
 from xsd_edge.world.spec import RICH
@@ -58,23 +54,6 @@ def seen_by_both_cameras() -> str:
 
 def test_the_same_on_a_processor_that_can_do_less() -> None:
     """NumPy and its BLAS pick other code for other processors; what is drawn must not show it."""
-    found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
-    if not found:
-        pytest.skip("NumPy has no code for this very processor that could be switched off")
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from tests.world.test_checksums import *; print(seen_by_both_cameras())",
-        ],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "NPY_DISABLE_CPU_FEATURES": " ".join(found),
-            "OPENBLAS_CORETYPE": "Prescott",
-        },
-        capture_output=True,
-        text=True,
+    assert on_a_lesser_processor("tests.world.test_checksums", "seen_by_both_cameras") == (
+        seen_by_both_cameras()
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == seen_by_both_cameras()

@@ -42,11 +42,14 @@ def early_networks(early: Early, recipe: Recipe, width: int) -> tuple[Network, .
     spec = recipe.early
     assert spec is not None
     drafter = recipe.drafter
-    tokens = (drafter.event_side // drafter.event_patch) ** 2
     counts = torch.rand(1, 2 * drafter.event_bins, drafter.event_side, drafter.event_side)
     seen = (counts, torch.rand(1, spec.previous, width))
     rows = {"embedding": torch.rand(1, EXAMPLE_ROWS, width)}
-    memory = (spec.layers * spec.heads, tokens + spec.previous, spec.width // spec.heads)
+    memory = (
+        spec.layers * spec.heads,
+        drafter.event_tokens + spec.previous,
+        spec.width // spec.heads,
+    )
     return (
         Network("early_memory", early.memory, ("events", "previous"), ("keys", "values"), seen),
         head_network("early_head", early.head, rows, ("logits", "keys", "values"), memory),

@@ -62,7 +62,7 @@ def small_networks(pair: Pair) -> tuple[Network, ...]:
     recipe, drafter = pair.recipe, pair.drafter
     width = pair.target.config.get_text_config().hidden_size
     spec, side = recipe.drafter, recipe.drafter.event_side
-    tokens = (side // spec.event_patch) ** 2
+    tokens = spec.event_tokens
     size = recipe.target.image_size
     images, events = torch.rand(2, 3, size, size), torch.rand(1, 2 * spec.event_bins, side, side)
     aligned = torch.rand(1, tokens, width)

@@ -67,11 +67,15 @@ def pair_hashes(recipe: Recipe, cache: Path) -> dict[str, str]:
     """sha256 of everything that `load_pair` reads."""
     base = fetch_base(recipe.base, cache)
     weights = sorted(base.glob("*.safetensors")) if base.is_dir() else [base]
+    return {"base": " ".join(sha256_of(path) for path in weights), **trained_hashes(recipe)}
+
+
+def trained_hashes(recipe: Recipe) -> dict[str, str]:
+    """sha256 of everything that was trained on top of the base model."""
     trained = {"target": recipe.target.trained, "drafter": recipe.drafter.trained}
     if recipe.early is not None:
         trained["early"] = recipe.early.trained
-    base_hashes = {"base": " ".join(sha256_of(path) for path in weights)}
-    return base_hashes | {name: sha256_of(recipe.folder / path) for name, path in trained.items()}
+    return {name: sha256_of(recipe.folder / path) for name, path in trained.items()}
 
 
 def networks_of(pair: Pair) -> tuple[Network, ...]:

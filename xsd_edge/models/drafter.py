@@ -28,11 +28,10 @@ class EventEncoder(nn.Module):
 
     def __init__(self, spec: DrafterSpec) -> None:
         super().__init__()
-        cells = (spec.event_side // spec.event_patch) ** 2
         self.patches = nn.Conv2d(
             2 * spec.event_bins, spec.event_hidden, spec.event_patch, spec.event_patch
         )
-        self.places = nn.Parameter(torch.randn(cells, spec.event_hidden) * 0.02)
+        self.places = nn.Parameter(torch.randn(spec.event_tokens, spec.event_hidden) * 0.02)
         self.blocks = nn.ModuleList(
             EncoderBlock(spec.event_hidden, spec.event_heads) for _ in range(spec.event_layers)
         )

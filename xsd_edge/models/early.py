@@ -3,10 +3,10 @@ seen the clip's end.
 
 An encoder reads the clip's event tokens (what has changed) and the last answer's words (what events
 cannot see) together; a small decoder then writes the answer behind the question. The event tokens
-are its own: what the draft head wants to know of events, which reads the target's mind as well, is
-something else. Each of the two is
-exported as one graph; its docstring is the graph's table of inputs and outputs. Batch is always 1
-on the device. D is the target's hidden size, V the draft vocabulary, L the decoder's layers.
+are its own: the draft head, which reads the target's mind as well, wants to know something else of
+events. `EarlySenses` and `EarlyHead` are exported as one graph each; their docstrings are the
+graphs' tables of inputs and outputs. Batch is always 1 on the device. D is the target's hidden
+size, V the draft vocabulary, L the decoder's layers.
 """
 
 from __future__ import annotations
@@ -82,9 +82,8 @@ class EarlySenses(nn.Module):
 
     def __init__(self, spec: EarlySpec, drafter: DrafterSpec, target_width: int) -> None:
         super().__init__()
-        tokens = (drafter.event_side // drafter.event_patch) ** 2
         self.encoder = EventEncoder(drafter)
-        self.memory = EarlyMemory(spec, tokens, drafter.event_hidden, target_width)
+        self.memory = EarlyMemory(spec, drafter.event_tokens, drafter.event_hidden, target_width)
 
     def forward(self, events: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
         known: tuple[Tensor, Tensor] = self.memory(self.encoder(events), previous)

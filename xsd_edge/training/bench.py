@@ -85,7 +85,7 @@ class Bench:
 
     @property
     def cells(self) -> int:
-        return cells_of(self.run.recipe)
+        return self.run.recipe.drafter.event_cells
 
     def align(self, loss: str = "mse") -> None:
         batches = self._clips()
@@ -175,11 +175,6 @@ def seeds_of(recipe: Recipe) -> range:
     return range(DISTILLED_FROM, DISTILLED_FROM + recipe.drafter_training.scenes)
 
 
-def cells_of(recipe: Recipe) -> int:
-    """Event tokens a side."""
-    return recipe.drafter.event_side // recipe.drafter.event_patch
-
-
 def in_half(module: nn.Module) -> dict[str, Tensor]:
     """A module's tensors as they are written: float16, on the CPU."""
     return {k: v.detach().to("cpu", torch.float16) for k, v in module.state_dict().items()}
@@ -209,7 +204,7 @@ def meanings(
     model: VideoLlavaForConditionalGeneration, words: Tokenizer, recipe: Recipe
 ) -> Meanings:
     """Embeddings of the words for shapes, sizes, directions, speeds and event cells."""
-    cells = cells_of(recipe)
+    cells = recipe.drafter.event_cells
     kinds = (*recipe.world.shapes, *SIZES, *DIRECTIONS, *SPEEDS, "nothing")
 
     def word(text: str) -> Tensor:

@@ -15,7 +15,7 @@ from xsd_edge.models.target import TrainedPart, add_low_rank, build_target
 from xsd_edge.models.trained import trained_target
 from xsd_edge.training import target as seeing
 from xsd_edge.training.alignment import Seen, train_alignment
-from xsd_edge.training.bench import SEED, Run, cells_of, set_up
+from xsd_edge.training.bench import SEED, Run, set_up
 from xsd_edge.training.drafter import JointWeights
 from xsd_edge.training.dsec import from_folder
 from xsd_edge.training.loop import Phase
@@ -84,7 +84,7 @@ def train_align_on(
     width = model.config.get_text_config().hidden_size
     drafter = Drafter(recipe.drafter, width, 1).to(run.workers.device)
     phase = run.phase("align", drafter.encoder, drafter.alignment)
-    batches = seen.batches(cells_of(recipe))
+    batches = seen.batches(recipe.drafter.event_cells)
     train_alignment(drafter, batches, seen.scale, recipe, phase, loss)
     return phase.checkpoint
 

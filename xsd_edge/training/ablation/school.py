@@ -21,7 +21,7 @@ from xsd_edge.training.ablation.corpus import Corpus, scenes_of
 from xsd_edge.training.ablation.rows import Row
 from xsd_edge.training.ablation.variant import Lessons, Variant, train_variant
 from xsd_edge.training.alignment import Meanings, scene_batches, train_alignment
-from xsd_edge.training.bench import SEED, Run, cells_of, collector_of, meanings
+from xsd_edge.training.bench import SEED, Run, collector_of, meanings
 from xsd_edge.training.drafter import draft_vocabulary
 
 
@@ -57,7 +57,7 @@ class School:
         if run.resume and phase.finished(run.recipe.drafter_training.align_steps):
             phase.load()
             return
-        drawn, cells = list(scenes_of(run.recipe)), cells_of(run.recipe)
+        drawn, cells = list(scenes_of(run.recipe)), run.recipe.drafter.event_cells
         clips = scene_batches(corpus.answers.counts, drawn, means, cells)
         train_alignment(self.aligned, clips, means.scale, run.recipe, phase)
 

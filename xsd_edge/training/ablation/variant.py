@@ -50,7 +50,7 @@ class Variant(nn.Module):
         super().__init__()
         self.row, spec = row, recipe.drafter
         self.head = DraftHead(spec, width, vocabulary)  # first: all rows' begin alike
-        self.tokens = (spec.event_side // spec.event_patch) ** 2
+        self.tokens = spec.event_tokens
         if row.events != "none":
             self.encoder = EventEncoder(spec)
         if row.aligned:
