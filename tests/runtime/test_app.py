@@ -241,10 +241,10 @@ def test_truncated_recording_gives_what_is_there(command: Python, tmp_path: Path
     assert summary["truncated"] == 1
 
 
-def test_interrupt_ends_with_a_summary(tmp_path: Path) -> None:
+def test_interrupt_ends_with_a_summary(endless: Path) -> None:
     arguments = [str(a) for a in RUN if a != "--fast"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "xsd_edge", *arguments, "--camera", str(RECORDING)],
+        [sys.executable, "-m", "xsd_edge", *arguments, "--camera", str(endless)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -95,8 +95,8 @@ def test_a_run_in_a_terminal() -> None:
     assert [line.split(" | ")[0] for line in lines] == ["clip 0", "clip 1"]
 
 
-def test_ctrl_c_leaves_a_clean_terminal_and_a_summary() -> None:
-    terminal = Terminal(*RUN)
+def test_ctrl_c_leaves_a_clean_terminal_and_a_summary(endless: Path) -> None:
+    terminal = Terminal("run", "--bundle", TINY_BUNDLE, "--camera", endless)
     terminal.read_until("clip 0 | ")
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.finish() == 130
