@@ -33,10 +33,10 @@ from xsd_edge.export.gptq import BLOCK, round_language_model
 from xsd_edge.export.pair import load_pair
 from xsd_edge.export.quantize import pack_products
 from xsd_edge.export.target_parity import divergence
-from xsd_edge.models.trained import target_info
 from xsd_edge.recipe import Recipe
 from xsd_edge.runtime.decoder import Decoder
 from xsd_edge.runtime.onnx_engine import OnnxEngine
+from xsd_edge.runtime.prompt import Prompt
 from xsd_edge.world.scenes import DESCRIBE, HELD_OUT, Scene
 
 LONGEST = 64
@@ -60,14 +60,14 @@ class Question(NamedTuple):
 
 
 def questions(pair: Pair, count: int) -> list[Question]:
-    after = pair.recipe.target.prompt.split("<video>")[1].format(question=DESCRIBE)
+    prompt = Prompt(pair.words, pair.prompt)
     found = []
     for seed in range(FIRST_SEED, FIRST_SEED + count):
-        caption = Scene.from_seed(seed, pair.recipe.world).caption()
+        caption = Scene.from_seed(seed, pair.world).caption()
         with torch.no_grad():
-            visual = visual_of(pair, frames_of(pair, scene_clip(seed, pair.recipe.world)))
-        said = pair.words.encode(f" {caption}").ids
-        found.append(Question(visual[0].numpy(), pair.words.encode(after).ids, said))
+            visual = visual_of(pair, frames_of(pair, scene_clip(seed, pair.world)))
+        said = prompt.tokens(f" {caption}")
+        found.append(Question(visual[0].numpy(), prompt.asked(DESCRIBE), said))
     return found
 
 
@@ -79,7 +79,7 @@ def optimums_gptq(pair: Pair) -> tuple[Any, Scales]:
     quantizing = import_module("optimum.gptq")
     target = copy.deepcopy(pair.target)
     language = target.model.language_model
-    clips = [scene_clip(seed, pair.recipe.world) for seed in CALIBRATION_SEEDS]
+    clips = [scene_clip(seed, pair.world) for seed in CALIBRATION_SEEDS]
     rows = prompts(pair, clips)
     starts = np.cumsum([0, *map(len, rows)])
     spans = [torch.arange(*span)[None] for span in itertools.pairwise(starts.tolist())]
@@ -149,7 +149,7 @@ def make(way: str, pair: Pair, tokenizer: str, info: TargetInfo, folder: Path) -
             exporting.BUILDER_OPTIONS["int4"] = last
         return made.graph
     if way == "gptq":
-        clips = CalibrationSet.load(pair.recipe.name).clips(pair.recipe, print)
+        clips = CalibrationSet.load(pair.name).clips(pair.world, pair.clip, print)
         rounded = round_language_model(pair.target.model.language_model, prompts(pair, clips))
         return exporting.export_target(
             pair.target, tokenizer, folder, context=info.context, rounded=rounded
@@ -187,9 +187,7 @@ class Said(NamedTuple):
 
 def examine(graph: Path, pair: Pair, info: TargetInfo, asked: list[Question]) -> Said:
     decoder = Decoder(OnnxEngine(graph), info, exporting.embedding_table(pair.target))
-    decoder.prefill(
-        decoder.embed(pair.words.encode(pair.recipe.target.prompt.split("<video>")[0]).ids)
-    )
+    decoder.prefill(decoder.embed(Prompt(pair.words, pair.prompt).before))
     start = decoder.offset
     losses, logits, answers = [], [], []
     for each in asked:
@@ -221,7 +219,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     given = parser.parse_args()
     pair, tokenizer = load_pair(Recipe.load(given.recipe), given.cache)
-    info = target_info(pair.recipe, pair.target)
+    info = pair.info
     asked = questions(pair, given.scenes)
     table: dict[str, dict[str, float]] = {}
     exact: list[NDArray[np.float32]] = []

@@ -9,9 +9,10 @@ import pytest
 
 from tests.conftest import ROOT
 from xsd_edge import toml_files
-from xsd_edge.checkpoint_recipe import load_recipe, require_shapes, require_trained
+from xsd_edge.checkpoint_recipe import load_recipe, require_shapes
 from xsd_edge.errors import RecipeError
 from xsd_edge.recipe import Recipe
+from xsd_edge.runtime.prompt import FRAMES, QUESTION
 
 DEMO = ROOT / "export" / "demo.toml"
 
@@ -36,17 +37,16 @@ def test_published_shapes_fit_together() -> None:
     recipe = require_shapes(load_recipe("video-llava-7b"))
     assert recipe.vision.tokens == 257
     assert recipe.events.tokens == 582
-    assert recipe.language.context > 8 * recipe.vision.tokens
+    assert recipe.language.context > recipe.clip.frames * recipe.vision.tokens
+    assert FRAMES in recipe.clip.prompt
+    assert QUESTION in recipe.clip.prompt
     assert recipe.drafter.event_hidden == recipe.language.hidden
     assert recipe.drafter.event_bins == recipe.events.slices
 
 
-def test_what_each_kind_of_recipe_is_for() -> None:
-    with pytest.raises(RecipeError, match=r"no trained draft head.*--dry-run"):
-        require_trained(load_recipe("video-llava-7b"))
+def test_a_rehearsal_wants_the_shapes_of_a_checkpoint() -> None:
     with pytest.raises(RecipeError, match="leave out --dry-run"):
         require_shapes(load_recipe("demo"))
-    assert require_trained(load_recipe("demo")).name == "demo"
 
 
 def test_demo_sizes_fit_together() -> None:

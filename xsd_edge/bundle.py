@@ -91,20 +91,24 @@ class ClipInfo:
     image_mean: tuple[float, float, float]
     image_std: tuple[float, float, float]
     resize: str  # "bilinear" for the demo, "bicubic" for CLIP's own preprocessing
-    event_side: int
+    event_side: int  # 0, and no bins, where no network reads events
     event_bins: int
 
 
 @dataclass(frozen=True, slots=True)
 class DrafterInfo:
-    """Sizes of the draft head's state."""
+    """Sizes of the draft head's state; all but `gamma_max` are 0 where nobody has trained one."""
 
     width: int
     heads: int
     head_width: int
     context: int
-    gamma_max: int
+    gamma_max: int  # longest draft, whoever drafts
     early_context: int = 0  # rows of the early head, question and answer; 0: there is none
+
+    @property
+    def has_head(self) -> bool:
+        return self.context > 0
 
 
 @dataclass(frozen=True, slots=True)

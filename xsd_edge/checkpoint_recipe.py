@@ -16,10 +16,23 @@ from xsd_edge.recipe import DrafterSpec, Recipe
 
 @dataclass(frozen=True, slots=True)
 class CheckpointSpec:
-    """Hugging Face names of the target and of the event encoder's model."""
+    """The target and the event encoder's model: names on the Hugging Face hub, or folders, relative
+    to the recipe's file.
+    """
 
     target: str
     events: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClipSpec:
+    """What the target is shown and told, as its makers do."""
+
+    prompt: str
+    frames: int
+    clip_us: int
+    image_mean: tuple[float, float, float]
+    image_std: tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +84,7 @@ class CheckpointRecipe:
 
     name: str
     checkpoints: CheckpointSpec
+    clip: ClipSpec
     language: LanguageSpec
     vision: VisionSpec
     events: EventsSpec
@@ -97,20 +111,6 @@ def load_recipe(spec: str) -> Recipe | CheckpointRecipe:
     path = toml_files.find("export", spec)
     kind = CheckpointRecipe if "checkpoints" in toml_files.read(path) else Recipe
     return kind.load(path)
-
-
-def require_trained(recipe: Recipe | CheckpointRecipe) -> Recipe:
-    """The recipe of a pair that can be exported in full.
-
-    Raises:
-        RecipeError: its draft head has never been trained.
-    """
-    if isinstance(recipe, Recipe):
-        return recipe
-    raise RecipeError(
-        f"{recipe.name} has no trained draft head, and nobody has published one; "
-        f"check a board's export with --dry-run, or export --recipe demo"
-    )
 
 
 def require_shapes(recipe: Recipe | CheckpointRecipe) -> CheckpointRecipe:

@@ -10,14 +10,16 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.lesser_processor import on_a_lesser_processor
+from xsd_edge.bundle import ClipInfo
 from xsd_edge.calibration.clips import CalibrationSet, digest, recorded_clips, scene_clip
 from xsd_edge.calibration.ranges import Ranges
 from xsd_edge.errors import RecipeError
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.export.calibrate import model_digest
-from xsd_edge.export.pair import trained_hashes
+from xsd_edge.export.pair import clip_info, trained_hashes
 from xsd_edge.recipe import Recipe
 from xsd_edge.world.scenes import HELD_OUT
+from xsd_edge.world.spec import World
 
 pytestmark = pytest.mark.host
 
@@ -34,8 +36,14 @@ def shipped_recipe() -> Recipe:
     return Recipe.load(ROOT / "export" / "demo.toml")
 
 
+def shown() -> tuple[World, ClipInfo]:
+    """What the demo pair's clips are drawn in, and how long they are."""
+    recipe = shipped_recipe()
+    return recipe.world, clip_info(recipe)
+
+
 def shipped_digest() -> str:
-    return digest(CalibrationSet.load("demo").clips(shipped_recipe(), print))
+    return digest(CalibrationSet.load("demo").clips(*shown(), print))
 
 
 def write(folder: Path, text: str) -> str:
@@ -47,13 +55,13 @@ def write(folder: Path, text: str) -> str:
 def test_shipped_set_has_scenes_and_real_events(recipe: Recipe) -> None:
     said: list[str] = []
     shipped = CalibrationSet.load("demo")
-    clips = list(shipped.clips(recipe, said.append))
+    clips = list(shipped.clips(*shown(), said.append))
     assert said == []
     assert len(clips) == shipped.scenes + 2  # the recording lasts 2.08 s
     assert {clip.geometry for clip in clips[shipped.scenes :]} == {Geometry(640, 480)}
     for clip in clips:
         assert len(clip.events) > 0
-        counts = clip.counts(recipe)
+        counts = clip.counts(clip_info(recipe))
         assert counts.shape == (10, 64, 64)
         assert counts.sum() > 0
         assert len(clip.frames) == recipe.target.frames
@@ -100,7 +108,7 @@ def test_unknown_set_lists_the_known_ones() -> None:
 def test_absent_recording_is_said(tmp_path: Path, recipe: Recipe) -> None:
     said: list[str] = []
     text = SET + '[[recordings]]\npath = "lost.raw"'
-    clips = list(CalibrationSet.load(write(tmp_path, text)).clips(recipe, said.append))
+    clips = list(CalibrationSet.load(write(tmp_path, text)).clips(*shown(), said.append))
     assert len(clips) == 1
     assert len(said) == 1
     assert "lost.raw is not here" in said[0]
@@ -121,7 +129,7 @@ def test_digest_follows_what_the_clips_show_and_ask(recipe: Recipe) -> None:
 
 def test_windows_are_clips(recipe: Recipe) -> None:
     windows = ((0, 300_000), (900_000, 1_900_000))
-    found = list(recorded_clips(RECORDING, recipe, windows))
+    found = list(recorded_clips(RECORDING, clip_info(recipe), windows))
     start = found[0].t0_us
     assert [(c.t0_us - start, c.t1_us - start) for c in found] == list(windows)
     for clip in found:
@@ -132,11 +140,11 @@ def test_windows_are_clips(recipe: Recipe) -> None:
 
 def test_a_window_behind_the_end_is_refused(recipe: Recipe) -> None:
     with pytest.raises(RecipeError, match="shorter than a clip or window"):
-        list(recorded_clips(RECORDING, recipe, ((0, 10**9),)))
+        list(recorded_clips(RECORDING, clip_info(recipe), ((0, 10**9),)))
 
 
 def test_recorded_clips_cover_whole_clips_without_overlap(recipe: Recipe) -> None:
-    first, second = recorded_clips(RECORDING, recipe)
+    first, second = recorded_clips(RECORDING, clip_info(recipe))
     assert first.t1_us == second.t0_us
     assert first.events.t[0] == first.t0_us
     assert first.events.t[-1] < first.t1_us <= second.events.t[0]
@@ -149,4 +157,4 @@ def test_short_recording_is_refused(tmp_path: Path, recipe: Recipe) -> None:
     half = EventPacket.concatenate([clip.events.between(0, 400_000)])
     np.savez(short, t=half.t, x=half.x, y=half.y, p=half.p, width=64, height=64)
     with pytest.raises(RecipeError, match="shorter than a clip"):
-        list(recorded_clips(short, recipe))
+        list(recorded_clips(short, clip_info(recipe)))

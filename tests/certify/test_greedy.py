@@ -6,13 +6,14 @@ from collections import Counter
 
 import numpy as np
 
+from xsd_edge.bundle import DrafterInfo
 from xsd_edge.certify.bench import Bench
 from xsd_edge.certify.broken import BROKEN
 from xsd_edge.certify.greedy import Greedy, GreedyFindings, Mismatch
 from xsd_edge.certify.plain import Rounding
 from xsd_edge.certify.prompts import Prompt
 from xsd_edge.certify.subject import PRODUCT, Subject
-from xsd_edge.certify.ways import AUTO, DRAFTERS, Guesses, Way, all_ways
+from xsd_edge.certify.ways import AUTO, DRAFTERS, HEAD, Guesses, Way, all_ways
 from xsd_edge.runtime.sampling import Sampling
 
 BY_NAME = {subject.name: subject for subject in BROKEN}
@@ -49,12 +50,14 @@ def test_a_broken_loop_says_something_else(bench: Bench, prompts: list[Prompt]) 
 
 
 def test_every_way_gets_its_turn() -> None:
-    ways = all_ways(8)
+    ways = all_ways(DrafterInfo(384, 6, 64, 256, 8))
     count = Counter(way.name for way in ways)
     assert count == dict.fromkeys((*DRAFTERS, AUTO.name), 8)
     assert {way.gamma for way in ways} == {*range(1, 9), None}
     for name in DRAFTERS:
         assert {way.gamma for way in ways if way.name == name} == set(range(1, 9))
+    headless = all_ways(DrafterInfo(0, 0, 0, 0, 8))
+    assert {way.name for way in headless} == {*DRAFTERS, AUTO.name} - {HEAD}
 
 
 def mismatch(margin: float | None, exact: bool = False) -> Mismatch:

@@ -11,7 +11,7 @@ from xsd_edge.calibration.batches import Pair
 from xsd_edge.calibration.clips import CalibrationSet, Clip
 from xsd_edge.calibration.ranges import Ranges
 from xsd_edge.export.calibrate import model_digest, ranges_for, write_ranges
-from xsd_edge.export.pair import networks_of, pair_hashes
+from xsd_edge.export.pair import clip_info, networks_of, pair_hashes
 from xsd_edge.recipe import Recipe
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
@@ -38,7 +38,9 @@ def calibrated(recipe: Recipe, cache: Path, output: Path | None = None) -> Path:
 
 
 def clips(recipe: Recipe) -> list[Clip]:
-    return list(CalibrationSet.load("demo").clips(recipe, lambda line: None))
+    return list(
+        CalibrationSet.load("demo").clips(recipe.world, clip_info(recipe), lambda line: None)
+    )
 
 
 def test_twice_gives_the_same_bytes(recipe: Recipe, cache: Path, own_set: Path) -> None:

@@ -72,6 +72,7 @@ def close(found: Array, wanted: Array, name: str) -> None:
 
 def test_parts_read_what_the_part_before_made(pair: Pair) -> None:
     feeds = dict(clip_feeds(pair, scene_clip(900_000_004)))
+    assert pair.drafter is not None
     with torch.no_grad():
         features = pair.drafter.encoder(torch.from_numpy(feeds["event_encoder"]["events"]))
         aligned = pair.drafter.alignment(features)

@@ -24,7 +24,6 @@ from xsd_edge.export.onnx_graph import write_graph
 from xsd_edge.export.parity import Parity, check_network, references
 from xsd_edge.export.target import TargetGraph
 from xsd_edge.export.target_parity import Agreement, check_target, divergence, speak
-from xsd_edge.models.trained import target_info
 from xsd_edge.runtime.cosines import row_cosines
 
 pytestmark = pytest.mark.host
@@ -94,7 +93,7 @@ def test_a_target_that_chooses_otherwise_is_caught(top1: float, nats: float) -> 
 
 @pytest.mark.slow
 def test_the_target_says_what_transformers_says(pair: Pair, target: TargetGraph) -> None:
-    info = target_info(pair.recipe, pair.target)
+    info = pair.info
     clips = [scene_clip(1_000_000_000 + i) for i in range(2)]
     spoken = speak(pair, clips, "Describe the scene.", info)
     agreement = check_target(pair, target.graph, "int4", info, spoken)
@@ -122,7 +121,7 @@ def test_divergence_is_that_of_distributions(logits: NDArray[np.float32], shift:
 def test_our_prompt_is_transformers_prompt(pair: Pair) -> None:
     """`read` puts embeddings together by hand; `speak` lets VideoLLaVA put them in placeholders."""
     clip = scene_clip(1_000_000_000)
-    info = target_info(pair.recipe, pair.target)
+    info = pair.info
     (spoken,) = speak(pair, [clip], clip.question, info)
     reading = read(pair, frames_of(pair, clip), replace(clip, answer=""))
     np.testing.assert_allclose(reading.hidden[0, -1].numpy(), spoken.hidden[0], atol=1e-4)

@@ -165,7 +165,7 @@ def test_export_writes_equal_bytes_twice(
     loaded: tuple[Pair, str], target: TargetGraph, tmp_path: Path
 ) -> None:
     pair, tokenizer_json = loaded
-    asked = prompts(pair, CalibrationSet.load("demo").clips(pair.recipe, print))
+    asked = prompts(pair, CalibrationSet.load("demo").clips(pair.world, pair.clip, print))
     rounded = round_language_model(pair.target.model.language_model, asked)
     again = export_target(pair.target, tokenizer_json, tmp_path, context=512, rounded=rounded)
     assert again.graph.read_bytes() == target.graph.read_bytes()

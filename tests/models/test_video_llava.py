@@ -85,7 +85,7 @@ def test_both_key_layouts(
 ) -> None:
     tensors = model.state_dict()
     named = {hub_name(k): v for k, v in tensors.items()} if layout == "hub" else tensors
-    loaded = load_video_llava(write(tmp_path, named)).state_dict()
+    loaded = load_video_llava(write(tmp_path, named)).model.state_dict()
     assert loaded.keys() == tensors.keys()
     for name, tensor in tensors.items():
         assert torch.equal(loaded[name], tensor), name
@@ -116,7 +116,7 @@ def test_something_else_is_refused(tmp_path: Path) -> None:
 def test_towers_share_what_is_equal(
     model: VideoLlavaForConditionalGeneration, tmp_path: Path
 ) -> None:
-    loaded = load_video_llava(write(tmp_path, model.state_dict())).model
+    loaded = load_video_llava(write(tmp_path, model.state_dict())).model.model
     mine = dict(loaded.video_tower.named_parameters())
     for name, parameter in loaded.image_tower.named_parameters():
         shared = parameter.data_ptr() == mine[name].data_ptr()

@@ -1,15 +1,17 @@
-"""A camera that never ends, for what is stopped from outside."""
+"""A camera that never ends, for what is stopped from outside; a bundle without a draft head."""
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import RECORDING
+from tests.conftest import RECORDING, TINY_BUNDLE
 
 
 @pytest.fixture
@@ -21,3 +23,16 @@ def endless(tmp_path: Path) -> Iterator[Path]:
     with subprocess.Popen(["sh", "-c", feeding, "sh", RECORDING, fifo], stdin=subprocess.PIPE) as p:
         yield fifo
         p.kill()
+
+
+@pytest.fixture
+def headless(tmp_path: Path) -> Path:
+    """The tiny bundle as if nobody had trained a drafter for its target."""
+    folder = tmp_path / "headless"
+    shutil.copytree(TINY_BUNDLE, folder)
+    manifest = json.loads((folder / "bundle.json").read_text())
+    manifest["parts"] = {name: manifest["parts"][name] for name in ("vision", "target")}
+    del manifest["files"]["draft_vocabulary"]
+    manifest["drafter"] = dict.fromkeys(manifest["drafter"], 0) | {"gamma_max": 8}
+    (folder / "bundle.json").write_text(json.dumps(manifest))
+    return folder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -12,29 +12,39 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import VideoLlavaForConditionalGeneration
 
-from xsd_edge.bundle import ClipInfo
+from xsd_edge.bundle import ClipInfo, TargetInfo
 from xsd_edge.calibration.clips import Clip
-from xsd_edge.models.drafter import MASKED, Drafter
+from xsd_edge.models.drafter import MASKED, Drafter, DraftHead
 from xsd_edge.models.early import Early
-from xsd_edge.recipe import Recipe
+from xsd_edge.runtime.prompt import Prompt
 from xsd_edge.video.preprocess import pixels
 from xsd_edge.world.scenes import DESCRIBE
+from xsd_edge.world.spec import World
 
 Feeds: TypeAlias = dict[str, NDArray[Any]]
 
+NO_WORDS: Final = np.zeros(0, np.int32)
 DRAFTED = 3  # rows that a head drafts on its own, per clip
 
 
 class Pair(NamedTuple):
-    """The two models in float32, and what reads and writes their text."""
+    """The models in float32, what reads and writes their text, and what they are shown."""
 
+    name: str  # of the recipe, and of its calibration set
     target: VideoLlavaForConditionalGeneration
-    drafter: Drafter
-    vocabulary: NDArray[np.int32]  # [Vd] token ids that the draft head can say
+    info: TargetInfo
     words: Tokenizer
-    recipe: Recipe
+    prompt: str
     clip: ClipInfo
+    world: World
+    drafter: Drafter | None = None  # None: nobody has trained one
+    vocabulary: NDArray[np.int32] = NO_WORDS  # [Vd] token ids that the draft head can say
     early: Early | None = None
+
+    @property
+    def width(self) -> int:
+        """D, the target's hidden size."""
+        return self.info.hidden
 
 
 class Reading(NamedTuple):
@@ -60,10 +70,17 @@ def batches(pair: Pair, clips: Iterable[Clip]) -> dict[str, list[Feeds]]:
 @torch.no_grad()
 def clip_feeds(pair: Pair, clip: Clip) -> Iterator[tuple[str, Feeds]]:
     """What each part reads for one clip."""
-    drafter = pair.drafter
     images = frames_of(pair, clip)
     yield "vision", as_feeds(pixels=images)
-    counts = torch.from_numpy(clip.counts(pair.recipe))[None]
+    if pair.drafter is not None:
+        yield from drafter_feeds(pair, pair.drafter, clip, images)
+
+
+def drafter_feeds(
+    pair: Pair, drafter: Drafter, clip: Clip, images: Tensor
+) -> Iterator[tuple[str, Feeds]]:
+    """What all parts of the drafter read."""
+    counts = torch.from_numpy(clip.counts(pair.clip))[None]
     yield "event_encoder", as_feeds(events=counts)
     features = drafter.encoder(counts)
     yield "alignment", as_feeds(features=features)
@@ -71,7 +88,7 @@ def clip_feeds(pair: Pair, clip: Clip) -> Iterator[tuple[str, Feeds]]:
     yield "event_memory", as_feeds(aligned=aligned)
     reading = read(pair, images, clip)
     memory = drafter.memory(aligned)
-    for feeds in draft_feeds(pair, reading, memory):
+    for feeds in draft_feeds(pair, drafter.head, reading, memory):
         yield "draft_head", feeds
     yield "acceptance_predictor", as_feeds(hidden=reading.hidden[:, -1], aligned=aligned)
     if pair.early is not None:
@@ -94,7 +111,7 @@ def prompts(pair: Pair, clips: Iterable[Clip]) -> list[Tensor]:
     return found
 
 
-class Prompt(NamedTuple):
+class Exchange(NamedTuple):
     """What the target's language model reads of a clip and an exchange about it."""
 
     asked: list[int]  # tokens of the question
@@ -102,14 +119,14 @@ class Prompt(NamedTuple):
     inputs: Tensor  # [1, rows, D] the whole prompt, and the answer as far as it is known
 
 
-def prompt_of(pair: Pair, visual: Tensor, question: str, answer: str) -> Prompt:
+def prompt_of(pair: Pair, visual: Tensor, question: str, answer: str) -> Exchange:
     """`answer` is empty where nobody knows it."""
-    before, after = pair.recipe.target.prompt.split("<video>")
-    said = pair.words.encode(f" {answer}").ids if answer else []
-    asked = pair.words.encode(after.format(question=question)).ids
+    prompt = Prompt(pair.words, pair.prompt)
+    said = prompt.tokens(f" {answer}") if answer else []
+    asked = prompt.asked(question)
     table = pair.target.get_input_embeddings()
-    start = table(torch.tensor([pair.words.encode(before).ids]))
-    return Prompt(
+    start = table(torch.tensor([prompt.before]))
+    return Exchange(
         asked, said, torch.cat([start, visual, table(torch.tensor([[*asked, *said]]))], 1)
     )
 
@@ -131,9 +148,11 @@ def read(pair: Pair, images: Tensor, clip: Clip) -> Reading:
     return Reading(asked, said, hidden, torch.tensor([*tokens[1:], chosen]))
 
 
-def draft_feeds(pair: Pair, reading: Reading, memory: tuple[Tensor, Tensor]) -> Iterator[Feeds]:
+def draft_feeds(
+    pair: Pair, head: DraftHead, reading: Reading, memory: tuple[Tensor, Tensor]
+) -> Iterator[Feeds]:
     """The draft head's passes: one over all verified rows, then single rows on its own features."""
-    head, table = pair.drafter.head, pair.target.get_input_embeddings()
+    table = pair.target.get_input_embeddings()
     embedded = table(reading.following)[None]
     cache = torch.zeros(2, 1, 0, head.heads, memory[0].shape[-1])
     feature = torch.zeros(1, embedded.shape[1], head.norm4.weight.shape[0])

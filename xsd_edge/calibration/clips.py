@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xsd_edge import toml_files
+from xsd_edge.bundle import ClipInfo
 from xsd_edge.errors import RecipeError
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.events.representation import count_bins, event_image
 from xsd_edge.events.source import open_source
-from xsd_edge.recipe import Recipe
+from xsd_edge.models.video_llava import sampled_frames
+from xsd_edge.video.decode import video
 from xsd_edge.world import scenes
 from xsd_edge.world.spec import PLAIN, World
 
@@ -34,11 +36,10 @@ class Clip:
     answer: str  # empty: nobody has written down the truth
     caption: str = ""  # the true answer to DESCRIBE, if anybody knows it
 
-    def counts(self, recipe: Recipe) -> NDArray[np.float32]:
+    def counts(self, clip: ClipInfo) -> NDArray[np.float32]:
         """The event encoder's input. [2 * bins, side, side]"""
-        spec = recipe.drafter
         window = (self.t0_us, self.t1_us)
-        return count_bins(self.events, self.geometry, *window, spec.event_bins, spec.event_side)
+        return count_bins(self.events, self.geometry, *window, clip.event_bins, clip.event_side)
 
     def save(self, path: Path) -> None:
         """Write a recording with frames, in the npz format that `events` reads."""
@@ -77,6 +78,7 @@ class CalibrationSet:
     scenes: int
     first_seed: int
     recordings: tuple[RecordingSpec, ...] = ()
+    videos: tuple[str, ...] = ()  # files, relative to the set's: frames without events
     folder: Path = Path()
 
     def __post_init__(self) -> None:
@@ -94,16 +96,21 @@ class CalibrationSet:
         """
         return toml_files.load(cls, set_path(spec))
 
-    def clips(self, recipe: Recipe, report: Callable[[str], None]) -> Iterator[Clip]:
-        """All clips in order; a recording that is not there is reported and left out."""
+    def clips(self, world: World, clip: ClipInfo, report: Callable[[str], None]) -> Iterator[Clip]:
+        """All clips in order; a recording or video that is not there is reported and left out."""
+
+        def found(name: str) -> bool:
+            if (self.folder / name).is_file():
+                return True
+            report(f"calibration recording {self.folder / name} is not here; going on without it")
+            return False
+
         for seed in range(self.first_seed, self.first_seed + self.scenes):
-            yield scene_clip(seed, recipe.world)
-        for recording in self.recordings:
-            path = self.folder / recording.path
-            if path.is_file():
-                yield from recorded_clips(path, recipe, recording.windows_us)
-            else:
-                report(f"calibration recording {path} is not here; going on without it")
+            yield scene_clip(seed, world)
+        for recording in filter(lambda r: found(r.path), self.recordings):
+            yield from recorded_clips(self.folder / recording.path, clip, recording.windows_us)
+        for name in filter(found, self.videos):
+            yield filmed_clip(self.folder / name, clip.frames)
 
 
 def set_path(spec: str) -> Path:
@@ -136,8 +143,26 @@ def scene_clip(seed: int, world: World = PLAIN) -> Clip:
     return Clip(scene.frames(), scene.events(), square, *span, question, answer, scene.caption())
 
 
+def filmed_clip(path: Path, frames: int) -> Clip:
+    """A whole video as Video-LLaVA is shown one: `frames` of its frames, evenly spread.
+
+    Raises:
+        RecipeError: no frame is in it.
+        SourceError: it is no video, or damaged.
+    """
+    total = sum(1 for _ in video(path))
+    if not total:
+        raise RecipeError(f"{path} has no frames; mend the calibration set")
+    wanted = sampled_frames(total, frames).tolist()
+    kept = {number: timed for number, timed in enumerate(video(path)) if number in wanted}
+    images = np.stack([kept[number].image for number in wanted])
+    seen = Geometry(images.shape[2], images.shape[1])
+    end = max(timed.t_us for timed in kept.values()) + 1
+    return Clip(images, EventPacket.empty(), seen, 0, end, scenes.DESCRIBE, "")
+
+
 def recorded_clips(
-    path: Path, recipe: Recipe, windows_us: Sequence[tuple[int, int]] = ()
+    path: Path, clip: ClipInfo, windows_us: Sequence[tuple[int, int]] = ()
 ) -> Iterator[Clip]:
     """Windows of a recording, or all its whole clips; the frames are pictures of the events, as at
     run time.
@@ -151,7 +176,7 @@ def recorded_clips(
         events = EventPacket.concatenate(list(source.packets()))
     finally:
         source.close()
-    length, count = recipe.target.clip_us, recipe.target.frames
+    length, count = clip.duration_us, clip.frames
     span = int(events.t[-1] - events.t[0]) if len(events) else 0
     whole = [(start, start + length) for start in range(0, span - length + 1, length)]
     windows = windows_us or whole
@@ -163,6 +188,6 @@ def recorded_clips(
         t0, length = int(events.t[0]) + start, stop - start
         edges = t0 + np.arange(count + 1) * length // count
         spans = [events.between(int(a), int(b)) for a, b in pairwise(edges)]
-        frames = [event_image(span, source.geometry) for span in spans]
-        clip = events.between(t0, t0 + length)
-        yield Clip(np.stack(frames), clip, source.geometry, t0, t0 + length, scenes.DESCRIBE, "")
+        frames = np.stack([event_image(span, source.geometry) for span in spans])
+        seen = events.between(t0, t0 + length)
+        yield Clip(frames, seen, source.geometry, t0, t0 + length, scenes.DESCRIBE, "")

@@ -9,7 +9,7 @@ from xsd_edge.bundle import Bundle
 from xsd_edge.certify.bench import Bench
 from xsd_edge.certify.certificate import Certificate
 from xsd_edge.certify.clips import clips_for
-from xsd_edge.certify.contexts import next_tokens, small_answers
+from xsd_edge.certify.contexts import next_tokens, small_answers, small_ways_for, turns_for
 from xsd_edge.certify.greedy import Greedy
 from xsd_edge.certify.options import CertifyOptions
 from xsd_edge.certify.prompts import Prompt, prompts_of
@@ -71,7 +71,11 @@ def examine(bundle: Bundle, options: CertifyOptions, steps: Steps) -> Certificat
     sampled = Sampled(
         bench, PRODUCT, MODES, options.seed, lambda done, all_: steps("draws", done, all_, {})
     )
-    sampled.check(next_tokens(hints, options.contexts), small_answers(hints, SMALL_ANSWERS))
+    info = bundle.manifest.drafter
+    sampled.check(
+        next_tokens(hints, options.contexts, turns_for(info)),
+        small_answers(hints, SMALL_ANSWERS, small_ways_for(info)),
+    )
     return Certificate(
         options,
         greedy.findings,

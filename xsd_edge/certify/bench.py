@@ -11,7 +11,7 @@ from xsd_edge.certify.clip import Clip
 from xsd_edge.runtime.drafter import EventMemory
 from xsd_edge.runtime.engine import Engine, EngineOptions, open_engine
 from xsd_edge.runtime.loop import Prefilled
-from xsd_edge.runtime.session import Session
+from xsd_edge.runtime.session import Session, draft_vocabulary
 
 
 class Bench:
@@ -26,8 +26,9 @@ class Bench:
         # A plain view of the mapped file: indexing numpy's memmap class costs ten times as much.
         path = bundle.named("embedding")
         self.embedding = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-        vocabulary = np.load(bundle.named("draft_vocabulary"), allow_pickle=False)
-        self.draft_vocabulary = vocabulary.astype(np.int64)
+        self.draft_vocabulary = np.zeros(0, np.int64)
+        if bundle.manifest.drafter.has_head:
+            self.draft_vocabulary = draft_vocabulary(bundle)
         self.memory: EventMemory = self.session.silence()
         self._shown: Clip | None = None
 

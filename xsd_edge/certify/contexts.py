@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xsd_edge.bundle import DrafterInfo
 from xsd_edge.certify.greedy import Hint
 from xsd_edge.certify.replay import Context
-from xsd_edge.certify.ways import NOISY, Way
+from xsd_edge.certify.ways import HEAD, NOISY, Way
 from xsd_edge.runtime.sampling import Sampling
 
 SURE = 0.95  # a more likely token leaves nothing to be drawn
@@ -26,15 +27,30 @@ class Turn(NamedTuple):
 # Without truncation everything is possible, so only one token is drafted there: each further one
 # would need passes without end.
 TURNS = (
-    Turn(Way("draft head", 1), Sampling(1.0)),
-    Turn(Way("draft head", 2), Sampling(1.0, top_p=0.8)),
+    Turn(Way(HEAD, 1), Sampling(1.0)),
+    Turn(Way(HEAD, 2), Sampling(1.0, top_p=0.8)),
     Turn(Way(NOISY, 2), Sampling(1.0, top_p=0.7), raised=True),
-    Turn(Way("draft head", 3), Sampling(1.3, top_k=8)),
+    Turn(Way(HEAD, 3), Sampling(1.3, top_k=8)),
     Turn(Way(NOISY, 3), Sampling(0.8, top_k=8), raised=True),
     Turn(Way("lookup", 2), Sampling(1.0, top_p=0.9)),
 )
 SMALL = Sampling(1.5, top_k=3)  # whole answers: few enough to count
-SMALL_WAYS = (Way("draft head", 3), Way("early draft", 2))
+SMALL_WAYS = (Way(HEAD, 3), Way("early draft", 2))
+
+
+def turns_for(info: DrafterInfo) -> tuple[Turn, ...]:
+    """TURNS; where there is no draft head, guesses from the target's own logits have its turns."""
+    return tuple(
+        turn._replace(way=Way(NOISY, turn.way.gamma))
+        if turn.way.name == HEAD and not info.has_head
+        else turn
+        for turn in TURNS
+    )
+
+
+def small_ways_for(info: DrafterInfo) -> tuple[Way, ...]:
+    """Those of SMALL_WAYS that a bundle has."""
+    return tuple(way for way in SMALL_WAYS if way.name != HEAD or info.has_head)
 
 
 def next_tokens(hints: Sequence[Hint], count: int, turns: Sequence[Turn] = TURNS) -> list[Context]:
@@ -55,11 +71,13 @@ def next_tokens(hints: Sequence[Hint], count: int, turns: Sequence[Turn] = TURNS
     return found
 
 
-def small_answers(hints: Sequence[Hint], count: int) -> list[Context]:
+def small_answers(
+    hints: Sequence[Hint], count: int, ways: Sequence[Way] = SMALL_WAYS
+) -> list[Context]:
     """`count` prompts whose first tokens are the least certain."""
     order = sorted(range(len(hints)), key=lambda n: float(hints[n].surest[:3].mean()))
     return [
-        Context(h.prompt, (), h.tokens, h.likely, SMALL_WAYS[turn % len(SMALL_WAYS)], SMALL)
+        Context(h.prompt, (), h.tokens, h.likely, ways[turn % len(ways)], SMALL)
         for turn, h in enumerate(hints[n] for n in sorted(order[:count]))
     ]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xsd_edge.certify.bench import Bench
 from xsd_edge.certify.remembered import RememberedHead, RememberedTarget
 from xsd_edge.runtime.decoder import Decoder
-from xsd_edge.runtime.drafter import DraftHead
+from xsd_edge.runtime.drafter import Drafter, DraftHead, NoHead
 from xsd_edge.runtime.sampling import mask, runs_of
 
 
@@ -42,12 +42,11 @@ class Cut:
         )
         self.decoder = Decoder(self.target, cut_down, embedding)
         self._masked = runs_of(cut_down.masked_tokens)
-        self.head = DraftHead(
-            RememberedHead(bench.engines["draft_head"]),
-            manifest.drafter,
-            embedding,
-            np.array(self.indices(bench.draft_vocabulary), np.int64),
-        )
+        self.head: Drafter = NoHead()
+        if manifest.drafter.has_head:
+            head = RememberedHead(bench.engines["draft_head"])
+            vocabulary = np.array(self.indices(bench.draft_vocabulary), np.int64)
+            self.head = DraftHead(head, manifest.drafter, embedding, vocabulary)
 
     def indices(self, tokens: Sequence[int] | NDArray[np.int64]) -> tuple[int, ...]:
         """The numbers that tokens have here; they must be among those kept."""

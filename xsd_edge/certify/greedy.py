@@ -96,7 +96,7 @@ class Greedy:
     ) -> None:
         self._bench, self._subject, self._seed = bench, subject, seed
         self._limits = {exact: Limits(max_tokens, exact) for exact in modes}
-        self._ways = all_ways(bench.session.manifest.drafter.gamma_max)
+        self._ways = all_ways(bench.session.manifest.drafter)
         self._planned = Speculation(bench.session, None)
         self._last: tuple[int, ...] = ()
         # Masked tokens too: a drafter may propose what it likes.

@@ -15,7 +15,7 @@ from xsd_edge.certify.bench import Bench
 from xsd_edge.certify.plain import Rounding, clean_rows, speak
 from xsd_edge.certify.prompts import Prompt
 from xsd_edge.certify.subject import Subject
-from xsd_edge.certify.ways import DRAFTERS, Materials
+from xsd_edge.certify.ways import DRAFTERS, Materials, drafters_of
 from xsd_edge.runtime.loop import Limits, Prefilled
 from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.verifier import ExactMatchVerifier
@@ -76,8 +76,8 @@ class Streams:
         self, prompt: Prompt, mode: str, sampling: Sampling, start: Prefilled
     ) -> tuple[tuple[int, ...], np.ndarray]:
         bench, subject = self._bench, self._subject
-        names = list(DRAFTERS)
-        gamma_max = bench.session.manifest.drafter.gamma_max
+        info = bench.session.manifest.drafter
+        names, gamma_max = drafters_of(info), info.gamma_max
         given = Materials(bench.session.draft_head, self._last, self._every, self._turn)
         name, gamma = names[self._turn % len(names)], 1 + self._turn // len(names) % gamma_max
         drafting = DRAFTERS[name](given, gamma)

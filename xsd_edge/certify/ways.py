@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from xsd_edge.bundle import DrafterInfo
 from xsd_edge.runtime.drafter import Drafter, EventMemory
 from xsd_edge.runtime.lookup import Lookup
 from xsd_edge.runtime.planner import FixedLength
@@ -90,9 +91,10 @@ def _noisy(given: Materials, gamma: int) -> Drafting:
     return Drafting(FixedLength(Guesses(given.tokens, given.logits), gamma))
 
 
+HEAD = "draft head"
 # A further drafter is a further row.
 DRAFTERS: dict[str, Callable[[Materials, int], Drafting]] = {
-    "draft head": _head,
+    HEAD: _head,
     "lookup": _lookup,
     "early draft": _early,
     "garbage": _garbage,
@@ -104,11 +106,15 @@ DRAWN_WITH = {name: DRAFTERS[name] for name in DRAFTERS if name != "garbage"} | 
 AUTO = Way("planned", None)
 
 
-def all_ways(gamma_max: int) -> list[Way]:
+def drafters_of(info: DrafterInfo) -> list[str]:
+    """The names of those that a bundle has."""
+    return [name for name in DRAFTERS if info.has_head or name != HEAD]
+
+
+def all_ways(info: DrafterInfo) -> list[Way]:
     """Every drafter at every length that `run` can use; the product's own choice as often as one
     drafter.
     """
-    names: list[str | None] = [*DRAFTERS, None]
-    return [
-        Way(name, gamma) if name else AUTO for gamma in range(1, gamma_max + 1) for name in names
-    ]
+    names: list[str | None] = [*drafters_of(info), None]
+    lengths = range(1, info.gamma_max + 1)
+    return [Way(name, gamma) if name else AUTO for gamma in lengths for name in names]

@@ -21,13 +21,13 @@ def calibrate(
     ] = None,
 ) -> None:
     """Measure the activation ranges that INT8 export uses (build host)."""
-    from xsd_edge.checkpoint_recipe import load_recipe, require_trained
+    from xsd_edge.checkpoint_recipe import load_recipe
 
-    pair = require_trained(load_recipe(recipe))
+    found = load_recipe(recipe)
     with needs("export", "xsd-edge calibrate"):
         from xsd_edge.export.calibrate import write_ranges
     with console.progress() as progress:
         written = write_ranges(
-            pair, output, cache=cache_folder(), report=console.say, progress=progress
+            found, output, cache=cache_folder(), report=console.say, progress=progress
         )
     console.data(f"{written}")

@@ -33,7 +33,7 @@ def export(
 ) -> None:
     """Make a bundle: checkpoint -> ONNX, quantized, checked against the original (build host)."""
     from xsd_edge.boards import Board
-    from xsd_edge.checkpoint_recipe import load_recipe, require_shapes, require_trained
+    from xsd_edge.checkpoint_recipe import load_recipe, require_shapes
 
     board, found = Board.load(target), load_recipe(recipe)
     if dry_run:
@@ -44,12 +44,11 @@ def export(
             outcome = rehearse(shapes, board, report=console.say, progress=progress)
         console.data_json(outcome, indent=1)
         return
-    pair = require_trained(found)
     with needs("export", "xsd-edge export"):
         from xsd_edge.export.pipeline import export_bundle
-    folder = output or Path("bundles") / f"{pair.name}-{board.name}"
+    folder = output or Path("bundles") / f"{found.name}-{board.name}"
     with console.progress() as progress:
         export_bundle(
-            pair, board, folder, cache=cache_folder(), report=console.say, progress=progress
+            found, board, folder, cache=cache_folder(), report=console.say, progress=progress
         )
     console.data(f"{folder}")

@@ -14,8 +14,9 @@ import torch
 from xsd_edge.calibration.batches import Feeds, Pair, batches
 from xsd_edge.calibration.clips import CalibrationSet, Clip, digest, set_path
 from xsd_edge.calibration.ranges import PartRanges, Ranges, measure
+from xsd_edge.checkpoint_recipe import CheckpointRecipe
 from xsd_edge.export.networks import Network
-from xsd_edge.export.pair import load_pair, networks_of, pair_hashes
+from xsd_edge.export.pair import load, networks_of
 from xsd_edge.export.sensitivity import costs
 from xsd_edge.export.smoothing import smooth
 from xsd_edge.recipe import Recipe
@@ -25,7 +26,12 @@ Progress = Callable[[str, int, int, Mapping[str, float]], None]
 
 
 def write_ranges(
-    recipe: Recipe, path: Path | None, *, cache: Path, report: Report, progress: Progress
+    recipe: Recipe | CheckpointRecipe,
+    path: Path | None,
+    *,
+    cache: Path,
+    report: Report,
+    progress: Progress,
 ) -> Path:
     """Measure a recipe's ranges and write them to `path`, or beside its calibration set.
 
@@ -33,14 +39,21 @@ def write_ranges(
         TrainingError, AssetError, RecipeError: as `export_bundle`.
     """
     found = set_path(recipe.name)
-    clips = list(CalibrationSet.load(recipe.name).clips(recipe, report))
-    pair, _ = load_pair(recipe, cache)
-    networks = networks_of(pair)
-    model = model_digest(pair_hashes(recipe, cache))
-    ranges = measured(pair, networks, clips, model, progress)
+    pair, _, hashes = load(recipe, cache, report)
+    clips = clips_of(pair, report)
+    ranges = measured(pair, networks_of(pair), clips, model_digest(hashes), progress)
     written = path or found.with_suffix(".json")
     written.write_text(ranges.to_json(), encoding="utf-8")
     return written
+
+
+def clips_of(pair: Pair, report: Report) -> list[Clip]:
+    """The pair's calibration set.
+
+    Raises:
+        RecipeError: there is none, or it is wrong.
+    """
+    return list(CalibrationSet.load(pair.name).clips(pair.world, pair.clip, report))
 
 
 def ranges_for(
@@ -52,7 +65,7 @@ def ranges_for(
     progress: Progress,
 ) -> Ranges:
     """The committed ranges where they are of these models and clips, else newly measured ones."""
-    path = set_path(pair.recipe.name).with_suffix(".json")
+    path = set_path(pair.name).with_suffix(".json")
     committed = Ranges.load(path)
     if committed and (committed.model, committed.data) == (model, digest(clips)):
         report(f"ranges: from {path}")

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from xsd_edge.errors import TrainingError
 from xsd_edge.export.networks import EXAMPLE_ROWS, Network, head_network
 from xsd_edge.models.early import Early
-from xsd_edge.recipe import Recipe
+from xsd_edge.recipe import DrafterSpec, Recipe
 
 
 def load_early(recipe: Recipe, width: int, vocabulary: int) -> Early | None:
@@ -37,11 +37,9 @@ def load_early(recipe: Recipe, width: int, vocabulary: int) -> Early | None:
     return early.eval()
 
 
-def early_networks(early: Early, recipe: Recipe, width: int) -> tuple[Network, ...]:
+def early_networks(early: Early, drafter: DrafterSpec, width: int) -> tuple[Network, ...]:
     """Memory and head; the head's rows and past vary."""
-    spec = recipe.early
-    assert spec is not None
-    drafter = recipe.drafter
+    spec = early.spec
     counts = torch.rand(1, 2 * drafter.event_bins, drafter.event_side, drafter.event_side)
     seen = (counts, torch.rand(1, spec.previous, width))
     rows = {"embedding": torch.rand(1, EXAMPLE_ROWS, width)}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import VideoLlavaForConditionalGeneration
 
 from xsd_edge.calibration.batches import Pair
-from xsd_edge.models.drafter import DraftHead
+from xsd_edge.models.drafter import Drafter, DraftHead
 from xsd_edge.recipe import DrafterSpec
 
 EXAMPLE_ROWS = 3
@@ -56,20 +56,22 @@ class Vision(nn.Module):
 
 
 def small_networks(pair: Pair) -> tuple[Network, ...]:
-    """The parts of every pair but the target's language model; each reads the results of those
-    before it.
+    """The parts of every pair but the target's language model and the early drafter; each reads the
+    results of those before it.
     """
-    recipe, drafter = pair.recipe, pair.drafter
-    width = pair.target.config.get_text_config().hidden_size
-    spec, side = recipe.drafter, recipe.drafter.event_side
-    tokens = spec.event_tokens
-    size = recipe.target.image_size
-    images, events = torch.rand(2, 3, size, size), torch.rand(1, 2 * spec.event_bins, side, side)
+    size = pair.clip.image_side
+    vision = vision_network(pair.target, torch.rand(2, 3, size, size))
+    return (vision,) if pair.drafter is None else (vision, *drafter_networks(pair, pair.drafter))
+
+
+def drafter_networks(pair: Pair, drafter: Drafter) -> tuple[Network, ...]:
+    width, spec = pair.width, drafter.spec
+    side, tokens = spec.event_side, spec.event_tokens
+    events = torch.rand(1, 2 * spec.event_bins, side, side)
     aligned = torch.rand(1, tokens, width)
     features = torch.rand(1, tokens, spec.event_hidden)
     predicted = (torch.rand(1, width), aligned)
     return (
-        vision_network(pair.target, images),
         Network("event_encoder", drafter.encoder, ("events",), ("features",), (events,)),
         Network("alignment", drafter.alignment, ("features",), ("aligned",), (features,)),
         Network("event_memory", drafter.memory, ("aligned",), ("keys", "values"), (aligned,)),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,12 +15,39 @@ from safetensors.torch import load_file
 from xsd_edge.assets import fetch_base
 from xsd_edge.bundle import ClipInfo, DrafterInfo, sha256_of
 from xsd_edge.calibration.batches import Pair
+from xsd_edge.checkpoint_recipe import CheckpointRecipe
 from xsd_edge.errors import TrainingError
+from xsd_edge.export.checkpoint import load_checkpoint
 from xsd_edge.export.early import early_networks, load_early
 from xsd_edge.export.networks import Network, small_networks
 from xsd_edge.models.drafter import Drafter
-from xsd_edge.models.trained import trained_target
+from xsd_edge.models.trained import target_info, trained_target
 from xsd_edge.recipe import Recipe
+
+LONGEST_REPEATED = 8  # tokens of a draft where earlier answers are all there is to draft from
+Report = Callable[[str], None]
+
+
+class Loaded(NamedTuple):
+    """A pair ready for export, and what a bundle has to say of where it comes from."""
+
+    pair: Pair
+    tokenizer_json: str
+    hashes: dict[str, str]  # sha256 of all weights that were read, by what they are
+
+
+def load(recipe: Recipe | CheckpointRecipe, cache: Path, report: Report) -> Loaded:
+    """The pair of a recipe of either kind.
+
+    Raises:
+        TrainingError, AssetError: as `load_pair` and `load_checkpoint`.
+        RecipeError: a checkpoint has other sizes than its recipe says.
+    """
+    if isinstance(recipe, CheckpointRecipe):
+        report(f"loading {recipe.name}: target {recipe.checkpoints.target}")
+        return Loaded(*load_checkpoint(recipe, cache, report))
+    report(f"loading {recipe.name}: base model, target, drafter")
+    return Loaded(*load_pair(recipe, cache), pair_hashes(recipe, cache))
 
 
 def load_pair(recipe: Recipe, cache: Path) -> tuple[Pair, str]:
@@ -35,12 +64,21 @@ def load_pair(recipe: Recipe, cache: Path) -> tuple[Pair, str]:
                 f"train it with: xsd-edge train {what} --recipe {recipe.name}"
             )
     target, words, tokenizer_json = trained_target(recipe, cache)
-    width = target.config.get_text_config().hidden_size
-    drafter, vocabulary = load_drafter(recipe, recipe.folder / recipe.drafter.trained, width)
-    early = load_early(recipe, width, len(vocabulary))
-    return Pair(
-        target, drafter, vocabulary, words, recipe, clip_info(recipe), early
-    ), tokenizer_json
+    info = target_info(recipe, target)
+    drafter, vocabulary = load_drafter(recipe, recipe.folder / recipe.drafter.trained, info.hidden)
+    pair = Pair(
+        recipe.name,
+        target,
+        info,
+        words,
+        recipe.target.prompt,
+        clip_info(recipe),
+        recipe.world,
+        drafter,
+        vocabulary,
+        load_early(recipe, info.hidden, len(vocabulary)),
+    )
+    return pair, tokenizer_json
 
 
 def load_drafter(recipe: Recipe, weights: Path, width: int) -> tuple[Drafter, NDArray[np.int32]]:
@@ -80,10 +118,10 @@ def trained_hashes(recipe: Recipe) -> dict[str, str]:
 
 def networks_of(pair: Pair) -> tuple[Network, ...]:
     """All parts of a pair but the target's language model."""
-    if pair.early is None:
-        return small_networks(pair)
-    width = pair.target.config.get_text_config().hidden_size
-    return (*small_networks(pair), *early_networks(pair.early, pair.recipe, width))
+    small = small_networks(pair)
+    if pair.early is None or pair.drafter is None:
+        return small
+    return (*small, *early_networks(pair.early, pair.drafter.spec, pair.width))
 
 
 def clip_info(recipe: Recipe) -> ClipInfo:
@@ -102,12 +140,14 @@ def clip_info(recipe: Recipe) -> ClipInfo:
 
 
 def drafter_info(pair: Pair) -> DrafterInfo:
-    spec, early = pair.recipe.drafter, pair.recipe.early
+    if pair.drafter is None:
+        return DrafterInfo(0, 0, 0, 0, gamma_max=LONGEST_REPEATED)
+    spec = pair.drafter.spec
     return DrafterInfo(
         width=spec.head_width,
         heads=spec.head_heads,
         head_width=spec.head_width // spec.head_heads,
         context=spec.head_context,
         gamma_max=spec.gamma_max,
-        early_context=early.context if early and pair.early else 0,
+        early_context=pair.early.spec.context if pair.early else 0,
     )

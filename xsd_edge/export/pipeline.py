@@ -6,7 +6,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
@@ -18,21 +18,21 @@ from xsd_edge.boards import Board
 from xsd_edge.bundle import FORMAT, FileEntry, Manifest, Part, TargetInfo
 from xsd_edge.bundle_writer import BundleWriter
 from xsd_edge.calibration.batches import Feeds, Pair, batches, prompts
-from xsd_edge.calibration.clips import CalibrationSet, Clip, digest, scene_clip
+from xsd_edge.calibration.clips import Clip, digest, scene_clip
 from xsd_edge.calibration.ranges import PartRanges
+from xsd_edge.checkpoint_recipe import CheckpointRecipe
 from xsd_edge.export import rtx
-from xsd_edge.export.calibrate import model_digest, ranges_for
+from xsd_edge.export.calibrate import clips_of, model_digest, ranges_for
 from xsd_edge.export.fixed import fixed_sizes
 from xsd_edge.export.gptq import round_language_model
 from xsd_edge.export.memory import peaks
 from xsd_edge.export.networks import Network
 from xsd_edge.export.onnx_graph import tensor_specs
-from xsd_edge.export.pair import clip_info, drafter_info, load_pair, networks_of, pair_hashes
+from xsd_edge.export.pair import drafter_info, load, networks_of
 from xsd_edge.export.parity import TOLERANCE, Arrays, Parity
 from xsd_edge.export.small_part import SmallPart, for_cpu, for_engine, require_engines
 from xsd_edge.export.target import NOT_ROUNDED, embedding_table, export_target
 from xsd_edge.export.target_parity import Agreement, check_target, speak, target_reference
-from xsd_edge.models.trained import target_info
 from xsd_edge.recipe import Recipe
 from xsd_edge.world.scenes import DESCRIBE, HELD_OUT
 
@@ -54,7 +54,7 @@ def silent(phase: str, step: int, steps: int, values: Mapping[str, float]) -> No
 
 
 def export_bundle(
-    recipe: Recipe,
+    recipe: Recipe | CheckpointRecipe,
     board: Board,
     folder: Path,
     *,
@@ -68,23 +68,22 @@ def export_bundle(
 
     Raises:
         TrainingError: weights are missing or do not fit the recipe; names the command.
-        AssetError: the base model cannot be had.
+        AssetError: the base model or checkpoint cannot be had.
         BundleError: a graph does not answer as PyTorch does, TensorRT would refuse it, or `folder`
             is something else.
-        RecipeError: the calibration set is wrong.
+        RecipeError: the calibration set is wrong, or a checkpoint is another one.
     """
     require_engines(board)
     began = time.monotonic()
     with BundleWriter(folder) as writer:
-        calibration = CalibrationSet.load(recipe.name)
-        report(f"loading {recipe.name}: base model, target, drafter")
-        pair, tokenizer_json = load_pair(recipe, cache)
+        pair, tokenizer_json, hashes = load(recipe, cache, report)
         writer.path("tokenizer.json").write_text(tokenizer_json, encoding="utf-8")
-        clips = list(calibration.clips(recipe, report))
-        hashes = pair_hashes(recipe, cache)
+        clips = clips_of(pair, report)
+        if pair.drafter is None:
+            report("nobody has trained a draft head for this target: earlier answers draft")
         networks = networks_of(pair)
         export = _Export(writer, pair, board, report, progress, steps=len(networks) + 1)
-        checked = [scene_clip(seed, recipe.world) for seed in PARITY_SEEDS]
+        checked = [scene_clip(seed, pair.world) for seed in PARITY_SEEDS]
         export.target(tokenizer_json, clips, checked)
         ranges = ranges_for(pair, networks, clips, model_digest(hashes), report, progress)
         feeds = batches(pair, checked)
@@ -115,7 +114,7 @@ class _Export:
         self._precision = target_precision(board)
         half = self._engines and self._precision == "int4"
         cache_type = "float16" if half else "float32"
-        self._info: TargetInfo = target_info(pair.recipe, pair.target, cache_type)
+        self._info: TargetInfo = replace(pair.info, cache_dtype=cache_type)
         self._progress, self._steps = progress, steps
         self._parts: dict[str, Part] = {}
         self._rows: list[Parity] = []
@@ -162,7 +161,7 @@ class _Export:
         """One network in the board's precisions."""
         name = network.name
         folder = self._writer.path(f"{name}/reference.npz").parent
-        sizes = fixed_sizes(network, head_contexts(self._pair.recipe)) if self._engines else {}
+        sizes = fixed_sizes(network, head_contexts(self._pair)) if self._engines else {}
         with tempfile.TemporaryDirectory(prefix=".twins.", dir=self._writer.work) as scratch:
             twins, has = Path(scratch), self._board.precisions
             if self._engines:
@@ -176,7 +175,7 @@ class _Export:
 
     def manifest(self, provenance: dict[str, str]) -> Manifest:
         """Write what is no graph, and describe everything."""
-        recipe, writer = self._pair.recipe, self._writer
+        pair, writer = self._pair, self._writer
         parity = {
             "graphs": [asdict(row) for row in self._rows],
             "target": [asdict(agreement) for agreement in self._agreements],
@@ -184,28 +183,29 @@ class _Export:
         }
         text = json.dumps(parity, indent=1, sort_keys=True) + "\n"
         writer.path("parity.json").write_text(text, encoding="utf-8")
-        np.save(writer.path("embedding.npy"), embedding_table(self._pair.target))
-        np.save(writer.path("draft_vocabulary.npy"), self._pair.vocabulary)
-        scene_clip(DEMO_SEED, self._pair.recipe.world).save(writer.path("demo_clip.npz"))
+        np.save(writer.path("embedding.npy"), embedding_table(pair.target))
+        scene_clip(DEMO_SEED, pair.world).save(writer.path("demo_clip.npz"))
         files = {
             "tokenizer": "tokenizer.json",
             "embedding": "embedding.npy",
-            "draft_vocabulary": "draft_vocabulary.npy",
             "parity": "parity.json",
             "demo_clip": "demo_clip.npz",
         }
+        if pair.drafter is not None:
+            files["draft_vocabulary"] = "draft_vocabulary.npy"
+            np.save(writer.path(files["draft_vocabulary"]), pair.vocabulary)
         return Manifest(
             format=FORMAT,
-            recipe=recipe.name,
+            recipe=pair.name,
             board=self._board.name,
             parts=self._parts,
             files={name: writer.entry(path) for name, path in files.items()},
-            prompt=recipe.target.prompt,
+            prompt=pair.prompt,
             target=self._info,
-            clip=clip_info(recipe),
-            drafter=drafter_info(self._pair),
+            clip=pair.clip,
+            drafter=drafter_info(pair),
             provenance=provenance,
-            world=recipe.world.table(),
+            world=pair.world.table(),
         )
 
     def _report_part(self, name: str, made: SmallPart) -> None:
@@ -267,10 +267,10 @@ def target_precision(board: Board) -> str:
     return "int4" if "int4" in board.precisions else "fp32"
 
 
-def head_contexts(recipe: Recipe) -> dict[str, int]:
+def head_contexts(pair: Pair) -> dict[str, int]:
     """Rows of the cache of each drafting head."""
-    early = {"early_head": recipe.early.context} if recipe.early else {}
-    return {"draft_head": recipe.drafter.head_context, **early}
+    info = drafter_info(pair)
+    return {"draft_head": info.context, "early_head": info.early_context}
 
 
 def _costs(folder: Path, seconds: float) -> str:

@@ -23,6 +23,7 @@ from xsd_edge.models.trained import language_config, language_info
 from xsd_edge.runtime.cosines import row_cosines
 from xsd_edge.runtime.decoder import Decoder
 from xsd_edge.runtime.onnx_engine import OnnxEngine
+from xsd_edge.runtime.prompt import Prompt
 
 # These find a broken graph, they do not judge INT4: a wrong RoPE base gave 0.90 and 0.36 nats,
 # where the right one gives 0.93 and 0.04.
@@ -77,12 +78,11 @@ class Spoken:
 def speak(pair: Pair, clips: Sequence[Clip], question: str, info: TargetInfo) -> list[Spoken]:
     """PyTorch's greedy answers through transformers' own VideoLLaVA: placeholders, mask, cache."""
     images = torch.stack([frames_of(pair, clip) for clip in clips])
-    before, after = pair.recipe.target.prompt.split("<video>")
-    asked = pair.words.encode(after.format(question=question)).ids
-    placeholders = [pair.recipe.target.video_token] * (
-        pair.clip.frames * pair.clip.tokens_per_frame
-    )
-    prompt = torch.tensor([[*pair.words.encode(before).ids, *placeholders, *asked]] * len(clips))
+    words = Prompt(pair.words, pair.prompt)
+    asked = words.asked(question)
+    count = pair.clip.frames * pair.clip.tokens_per_frame
+    placeholders = [pair.target.config.video_token_index] * count
+    prompt = torch.tensor([[*words.before, *placeholders, *asked]] * len(clips))
     target: Any = pair.target  # not every release of transformers types `generate` for its models
     spoken = target.generate(
         input_ids=prompt,
@@ -119,8 +119,7 @@ def check_target(
 ) -> Agreement:
     """Let the graph read and answer what PyTorch did, with its cache in place as on the device."""
     decoder = Decoder(OnnxEngine(graph), info, embedding_table(pair.target))
-    before = pair.recipe.target.prompt.split("<video>")[0]
-    decoder.prefill(decoder.embed(pair.words.encode(before).ids))
+    decoder.prefill(decoder.embed(Prompt(pair.words, pair.prompt).before))
     start = decoder.offset
     answers: list[tuple[list[int], list[int]]] = []
     logits: list[tuple[Floats, Floats]] = []
@@ -159,7 +158,7 @@ def target_reference(
     As the graph itself answers here: an engine elsewhere has to agree with what was exported.
     """
     table = embedding_table(pair.target)
-    before = pair.words.encode(pair.recipe.target.prompt.split("<video>")[0]).ids
+    before = Prompt(pair.words, pair.prompt).before
     inputs = np.concatenate([table[before], spoken.visual, table[spoken.question]])
     inputs = inputs.astype(np.float32)
     rows = len(inputs)

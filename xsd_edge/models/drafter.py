@@ -270,6 +270,7 @@ class Drafter(nn.Module):
 
     def __init__(self, spec: DrafterSpec, target_width: int, vocabulary: int) -> None:
         super().__init__()
+        self.spec = spec
         self.encoder = EventEncoder(spec)
         self.alignment = AlignmentMlp(spec, target_width)
         self.memory = EventMemory(spec, target_width)

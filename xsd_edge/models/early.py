@@ -171,6 +171,7 @@ class Early(nn.Module):
         self, spec: EarlySpec, drafter: DrafterSpec, target_width: int, vocabulary: int
     ) -> None:
         super().__init__()
+        self.spec = spec
         self.memory = EarlySenses(spec, drafter, target_width)
         self.head = EarlyHead(spec, target_width, vocabulary)
 

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from transformers import VideoLlavaConfig, VideoLlavaForConditionalGeneration
+from transformers.utils import logging
 
 from xsd_edge.errors import AssetError
 
@@ -28,8 +29,16 @@ class Shared(NamedTuple):
     differing: tuple[str, ...]  # parameters whose bytes differ; both are kept
 
 
-def load_video_llava(folder: Path) -> VideoLlavaForConditionalGeneration:
-    """A checkpoint in the hub's layout (`language_model.model.*`) or transformers' own (`model.*`).
+class LoadedTarget(NamedTuple):
+    """A target, and what its two towers were found to have in common."""
+
+    model: VideoLlavaForConditionalGeneration
+    shared: Shared
+
+
+def load_video_llava(folder: Path, dtype: torch.dtype | None = None) -> LoadedTarget:
+    """A checkpoint in the hub's layout (`language_model.model.*`) or transformers' own (`model.*`),
+    in its own number type if no `dtype` is given.
 
     Equal tower weights are held once.
 
@@ -37,15 +46,17 @@ def load_video_llava(folder: Path) -> VideoLlavaForConditionalGeneration:
         AssetError: it is no Video-LLaVA, or parameters are missing or unknown; names them.
     """
     read: Any = VideoLlavaForConditionalGeneration.from_pretrained  # typed without its loading info
+    logging.disable_progress_bar()  # who loads says so in their own way
     try:
-        model, found = read(folder, output_loading_info=True, dtype="auto", low_cpu_mem_usage=True)
+        model, found = read(
+            folder, output_loading_info=True, dtype=dtype or "auto", low_cpu_mem_usage=True
+        )
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise AssetError(f"{folder} is not a Video-LLaVA checkpoint: {reason}") from error
     require_all_keys(folder, found["missing_keys"], found["unexpected_keys"])
-    share_towers(model.model.image_tower, model.model.video_tower)
-    loaded: VideoLlavaForConditionalGeneration = model.eval()
-    return loaded
+    shared = share_towers(model.model.image_tower, model.model.video_tower)
+    return LoadedTarget(model.eval(), shared)
 
 
 def require_all_keys(what: Path, missing: Iterable[str], unknown: Iterable[str]) -> None:

@@ -85,7 +85,7 @@ def measure_curve(session: Session) -> Curve:
         head.observe(hidden, [0])
         began = perf_counter()
         drawn = head.propose(gamma_max, Sampling(), rng)
-        return (perf_counter() - began) / len(drawn.tokens)
+        return (perf_counter() - began) / max(len(drawn.tokens), 1)
 
     timed_draft()  # the first ones also pay for warming up
     for rows in range(1, most + 1):

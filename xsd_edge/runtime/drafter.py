@@ -19,7 +19,7 @@ MASKED = np.float32(-1e4)
 
 
 class EventMemory(NamedTuple):
-    """A clip's events as the drafter reads them, made once per clip."""
+    """A clip's events as the drafter reads them, made once per clip; E is 0 where there is none."""
 
     counts: NDArray[np.float32]  # [1, 2 * bins, side, side]
     aligned: NDArray[np.float32]  # [1, E, D]
@@ -40,6 +40,19 @@ class Drafter(Protocol):
         """Up to `gamma` tokens behind the last observed one; fewer, or none, when the drafter has
         no room.
         """
+
+
+class NoHead:
+    """In the draft head's place where nobody has trained one: drafts nothing."""
+
+    def begin(self, memory: EventMemory) -> None:
+        pass
+
+    def observe(self, hidden: NDArray[np.float32], following: Sequence[int]) -> None:
+        pass
+
+    def propose(self, gamma: int, sampling: Sampling, rng: np.random.Generator) -> Proposal:
+        return NOTHING
 
 
 class DraftHead:

@@ -175,7 +175,10 @@ class Planned:
     can bias the output.
     """
 
-    def __init__(self, head: Drafter, lookup: Lookup, predictor: Engine, costs: Costs) -> None:
+    def __init__(
+        self, head: Drafter, lookup: Lookup, predictor: Engine | None, costs: Costs
+    ) -> None:
+        """Without a predictor there is no draft head either, whatever `head` is."""
         self.speed = 1.0  # tokens per plain step's time, a running mean over rounds that drafted
         self._predictor, self._lookup, self._costs = predictor, lookup, costs
         gamma_max = len(costs.v) - 1
@@ -224,20 +227,21 @@ class Planned:
 
     def _offers(self, most: int) -> list[_Offer]:
         most, offers = min(most, len(self._positions)), []
-        if not self._head.guard.resting():
-            offers.append(self._offer(self._head, self._positions[:most], self._odds()[:most]))
+        if self._predictor is not None and not self._head.guard.resting():
+            odds = self._odds(self._predictor)
+            offers.append(self._offer(self._head, self._positions[:most], odds[:most]))
         match = self._lookup.match()
         if match.length and not self._match.guard.resting():
             count = min(most, len(match.following))
             offers.append(self._offer(self._match, [match.length] * count, [0.0] * count))
         return offers
 
-    def _odds(self) -> list[float]:
+    def _odds(self, predictor: Engine) -> list[float]:
         """The acceptance predictor's log-odds. [gamma_max]"""
         assert self._aligned is not None, "begin() comes before propose()"
         assert self._hidden is not None, "observe() comes before propose()"
         feeds = {"hidden": self._hidden, "aligned": self._aligned}
-        self._predictor.run(feeds, {"logits": self._logits})
+        predictor.run(feeds, {"logits": self._logits})
         odds: list[float] = self._logits[0].tolist()
         return odds
 

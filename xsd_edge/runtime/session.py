@@ -12,22 +12,30 @@ from xsd_edge.bundle import Bundle
 from xsd_edge.errors import BundleError
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.runtime.decoder import EXACT_ROWS, LOGIT_ROWS, Decoder
-from xsd_edge.runtime.drafter import DraftHead, EventMemory
+from xsd_edge.runtime.drafter import Drafter, DraftHead, EventMemory, NoHead
 from xsd_edge.runtime.early import EarlyDrafter, Repeat
 from xsd_edge.runtime.early_head import EarlyEngines, EarlyHead
 from xsd_edge.runtime.engine import (
     DEFAULT_OPTIONS,
+    Engine,
     EngineOptions,
     Opener,
     open_engine,
 )
 from xsd_edge.runtime.engine_store import identity
 from xsd_edge.runtime.loop import Prefilled
+from xsd_edge.runtime.prompt import Prompt
 from xsd_edge.runtime.senses import Senses
 from xsd_edge.runtime.stages import Stages
 from xsd_edge.runtime.verifier import Proposal
 
 MOST_DRAFTED = LOGIT_ROWS - 1  # tokens of an early draft; its pass returns logits for each
+
+
+def draft_vocabulary(bundle: Bundle) -> NDArray[np.int64]:
+    """The target's tokens that the draft heads can say. [Vd]"""
+    ids: NDArray[np.int64] = np.load(bundle.named("draft_vocabulary"), allow_pickle=False)
+    return ids.astype(np.int64)
 
 
 class Session:
@@ -46,24 +54,25 @@ class Session:
         manifest = bundle.manifest
         self.manifest, self.stages, self.folder = manifest, Stages(), bundle.folder
         # What measured costs belong to.
-        self.engines = " ".join(identity(bundle, part) for part in ("target", "draft_head"))
+        has_head = manifest.drafter.has_head
+        timed = ("target", "draft_head") if has_head else ("target",)
+        self.engines = " ".join(identity(bundle, part) for part in timed)
         self.tokenizer = Tokenizer.from_file(str(bundle.named("tokenizer")))
         # A plain view of the mapped file: indexing numpy's memmap class costs ten times as much.
         mapped = np.load(bundle.named("embedding"), mmap_mode="r", allow_pickle=False)
         embedding = np.asarray(mapped)
         if embedding.shape != (manifest.target.vocabulary, manifest.target.hidden):
             raise BundleError(f"embedding has shape {embedding.shape}; export the bundle again")
-        vocabulary = np.load(bundle.named("draft_vocabulary"), allow_pickle=False).astype(np.int64)
 
         small = options._replace(threads=1)  # a network of a few megabytes loses by being split
         self.senses = Senses(bundle, options, small, opener)
-        self.predictor = opener(bundle, "acceptance_predictor", small)
-        self.draft_head = DraftHead(
-            opener(bundle, "draft_head", small),
-            manifest.drafter,
-            embedding,
-            vocabulary,
-        )
+        self.draft_head: Drafter = NoHead()
+        self.predictor: Engine | None = None  # of what becomes of the draft head's drafts
+        if has_head:
+            vocabulary = draft_vocabulary(bundle)
+            self.predictor = opener(bundle, "acceptance_predictor", small)
+            head = opener(bundle, "draft_head", small)
+            self.draft_head = DraftHead(head, manifest.drafter, embedding, vocabulary)
         self.early: EarlyDrafter = Repeat()
         if manifest.drafter.early_context:
             engines = EarlyEngines(
@@ -76,15 +85,14 @@ class Session:
                 engines,
                 manifest.drafter.early_context,
                 embedding,
-                vocabulary,
+                draft_vocabulary(bundle),
                 manifest.target.end_tokens,
             )
         self.decoder = Decoder(
             opener(bundle, "target", options), manifest.target, embedding, EXACT_ROWS
         )
-        before, after = manifest.prompt.split("<video>")
-        self._after = after
-        self.decoder.prefill(self.decoder.embed(self.tokenizer.encode(before).ids))
+        self._prompt = Prompt(self.tokenizer, manifest.prompt)
+        self.decoder.prefill(self.decoder.embed(self._prompt.before))
         self._clip_start = self._question_start = self._answer_start = self.decoder.offset
         self._held = np.zeros((0, manifest.target.hidden), np.float32)
 
@@ -144,7 +152,7 @@ class Session:
 
     def question_tokens(self, question: str) -> list[int]:
         """What the target reads of a question, the prompt's words around it included."""
-        return self.tokenizer.encode(self._after.replace("{question}", question)).ids
+        return self._prompt.asked(question)
 
     def rewind(self) -> None:
         """Back to the end of the last question, to answer it once more."""

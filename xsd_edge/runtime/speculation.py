@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xsd_edge.errors import BundleError
 from xsd_edge.runtime.answer import Decoding
 from xsd_edge.runtime.costs import (
     Costs,
@@ -26,6 +27,7 @@ class Speculation:
     """A fixed `gamma` is the draft head alone; None lets every drafter do what pays."""
 
     def __init__(self, session: Session, gamma: int | None) -> None:
+        """Raises BundleError where a fixed gamma finds no draft head."""
         self._session = session
         self._memory: EventMemory | None = None
         self._drafts: dict[str, Cut] = {}  # by question, of the clip that is ending
@@ -35,6 +37,11 @@ class Speculation:
         self.costs: Costs | None = None  # measured only where something is chosen by them
         self._drafter: Drafter
         if gamma is not None:
+            if not session.manifest.drafter.has_head:
+                raise BundleError(
+                    f"{session.folder} has no draft head for --gamma {gamma}; leave --gamma out, "
+                    "and earlier answers are drafted from"
+                )
             length = min(gamma, session.manifest.drafter.gamma_max)
             self._drafter = FixedLength(session.draft_head, length)
             return

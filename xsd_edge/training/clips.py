@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from xsd_edge.recipe import Recipe
+from xsd_edge.runtime.prompt import Prompt
 from xsd_edge.training.patches import normalized
 from xsd_edge.world import scenes
 from xsd_edge.world.things import DIRECTIONS, SPEEDS
@@ -41,8 +42,8 @@ def encode_exchange(
     """Token ids after the visual tokens, and labels shifted so that labels[i] is what follows
     ids[i].
     """
-    asked = words.encode(recipe.target.prompt.split("<video>")[1].format(question=question)).ids
-    said = [*words.encode(f" {answer}").ids, end]
+    prompt = Prompt(words, recipe.target.prompt)
+    asked, said = prompt.asked(question), [*prompt.tokens(f" {answer}"), end]
     ids = [*asked, *said[:-1]]
     return ids, [IGNORED] * (len(asked) - 1) + said
 

@@ -27,6 +27,7 @@ from xsd_edge.runtime.drafter import EventMemory
 from xsd_edge.runtime.engine import EngineOptions
 from xsd_edge.runtime.loop import Limits, Prefilled, generate
 from xsd_edge.runtime.onnx_engine import OnnxEngine
+from xsd_edge.runtime.prompt import Prompt
 from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.verifier import NOTHING, GreedyVerifier, Proposal
 from xsd_edge.training.arrays import loaded_arrays, save_arrays
@@ -161,9 +162,9 @@ class Collector:
         # Spinning threads of one library would keep the other's from the cores.
         engine = OnnxEngine(graph, EngineOptions(spinning=False))
         self._decoder = Decoder(engine, info, table.to(torch.float16).numpy())
-        self._model, self._words, self._recipe = model, words, recipe
-        before, self._after = recipe.target.prompt.split("<video>")
-        self._decoder.prefill(self._decoder.embed(words.encode(before).ids))
+        self._model, self._recipe = model, recipe
+        self._prompt = Prompt(words, recipe.target.prompt)
+        self._decoder.prefill(self._decoder.embed(self._prompt.before))
         self._start = self._looked = self._decoder.offset
         self._oracle = Oracle()
 
@@ -188,8 +189,8 @@ class Collector:
         """What the target says of the scene it looked at; the true answer only makes it quick."""
         decoder, end = self._decoder, self._decoder.info.end_tokens[0]
         decoder.trim(self._looked)
-        question = self._words.encode(self._after.format(question=asked.question)).ids
-        answer = [*self._words.encode(f" {asked.answer}").ids, end]
+        question = self._prompt.asked(asked.question)
+        answer = [*self._prompt.tokens(f" {asked.answer}"), end]
         self._oracle.ask([*question[1:], *answer])
         logits, hidden = decoder.prefill(decoder.embed(question))
         start = Prefilled(logits.copy(), hidden.copy(), tuple(question))

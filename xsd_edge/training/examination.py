@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from xsd_edge.errors import BundleError
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.runtime.drafter import Drafter, EventMemory
 from xsd_edge.runtime.loop import Limits, Prefilled, Round, generate
@@ -68,7 +69,12 @@ class PredictingDrafter:
     """The draft head at one length; keeps what the acceptance predictor said before each draft."""
 
     def __init__(self, session: Session, length: int) -> None:
+        """Raises BundleError where there is no draft head."""
         info = session.manifest.drafter
+        if session.predictor is None:
+            raise BundleError(
+                f"{session.folder} has no draft head to judge; export one that has been trained"
+            )
         self._head, self._engine = session.draft_head, session.predictor
         self._length = min(length, info.gamma_max)
         self._logits = np.zeros((1, info.gamma_max), np.float32)
