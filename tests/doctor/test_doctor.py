@@ -85,12 +85,33 @@ def test_the_venv_to_mend_is_the_one_we_run_in(monkeypatch: pytest.MonkeyPatch) 
     assert own_tensorrt().endswith(" --upgrade /opt/xsd-edge")
 
 
-@pytest.mark.parametrize("version", ["10.3.0", "10.16.2.10", "11.4.1"])
+JETPACK_7 = "# R39 (release), REVISION: 2.2, GCID: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "release", "state"),
+    [
+        ("10.3.0", None, OK),  # JetPack 6
+        ("10.16.2.10", JETPACK_7, OK),
+        ("11.4.1", JETPACK_7, OK),
+        ("10.3.0", JETPACK_7, BROKEN),  # of another JetPack
+        ("11.4.1", None, BROKEN),
+        ("10.3.0", "# R99 (release), REVISION: 0.1, GCID: 1\n", OK),  # of one that nobody knows
+    ],
+)
 def test_tensorrt_that_jetpack_ships(
-    fake_gpu: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+    fake_gpu: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+    release: str | None,
+    state: str,
 ) -> None:
+    root = agx_orin(tmp_path)
+    if release is not None:
+        put(root, "/etc/nv_tegra_release", release)
     monkeypatch.setattr(importlib.import_module("tensorrt"), "__version__", version)
-    assert named(examine(Machine(agx_orin(tmp_path))), "tensorrt").state == OK
+    assert named(examine(Machine(root)), "tensorrt").state == state
 
 
 def test_a_listed_provider_that_cannot_run(
@@ -109,7 +130,7 @@ def test_a_listed_provider_that_cannot_run(
 
 def test_jetpack_7_has_to_build_its_onnxruntime(fake_gpu: Any, tmp_path: Path) -> None:
     root = agx_orin(tmp_path)
-    put(root, "/etc/nv_tegra_release", "# R39 (release), REVISION: 2.2, GCID: 1\n")
+    put(root, "/etc/nv_tegra_release", JETPACK_7)
     finding = named(examine(Machine(root)), "onnxruntime cuda")
     assert "CMAKE_CUDA_ARCHITECTURES=87" in (finding.mend or "")
 

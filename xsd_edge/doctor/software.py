@@ -6,7 +6,6 @@ import platform
 import sys
 from collections.abc import Iterator
 
-from xsd_edge.boards import Board
 from xsd_edge.doctor.finding import ADVICE, BROKEN, OK, Finding
 from xsd_edge.errors import DeviceError, ExtraMissingError
 from xsd_edge.machine import JETPACKS, Machine
@@ -80,10 +79,10 @@ def tensorrt(machine: Machine, gpu: Gpu | None) -> Finding:
         if not machine.is_jetson:
             return Finding("tensorrt", OK, "not installed; bundles for cpu need none")
         return Finding("tensorrt", BROKEN, str(error), own_tensorrt())
-    board = machine.board
-    if board is None or _is_known(version, board):
+    shipped = _shipped_with(machine)
+    if not shipped or any(_same_release(version, each) for each in shipped):
         return Finding("tensorrt", OK, version)
-    known = " or ".join(row.tensorrt for row in board.software)
+    known = " or ".join(shipped)
     text = f"{version} does not come with JetPack ({known} does) and has no kernels for this GPU"
     return Finding("tensorrt", BROKEN, text, own_tensorrt())
 
@@ -97,12 +96,16 @@ def own_tensorrt() -> str:
     )
 
 
-def _is_known(version: str, board: Board) -> bool:
-    releases = [row.tensorrt for row in board.software]
-    return any(
-        f"{version}.".startswith(f"{each}.") or f"{each}.".startswith(f"{version}.")
-        for each in releases
-    )
+def _shipped_with(machine: Machine) -> list[str]:
+    """TensorRT releases of this machine's JetPack; all of its board's where it is unknown."""
+    rows = machine.board.software if machine.board else ()
+    major = (machine.jetpack or "").partition(".")[0]
+    same = [row for row in rows if (row.jetpack or "").partition(".")[0] == major]
+    return [row.tensorrt for row in same or rows]
+
+
+def _same_release(one: str, other: str) -> bool:
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
 def providers(machine: Machine, gpu: Gpu | None) -> Iterator[Finding]:
