@@ -19,8 +19,9 @@ demo: $(BUNDLE)/bundle.json
 	@echo "== A real event recording, its frames rendered from the events"
 	$(BIN)/xsd-edge run --bundle $(BUNDLE) --camera $(RECORDING) --frames rendered --fast $(STOP)
 
-test: .venv/.ready
-	$(BIN)/python -m pytest
+# A worker a core, a file a worker: fixtures are made once. The demo pair is judged as `make demo` shows it.
+test: $(BUNDLE)/bundle.json
+	XSD_EDGE_DEMO_BUNDLE=$(CURDIR)/$(BUNDLE) $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: .venv/.ready
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from xsd_edge.analysis import distances
 
 RNG = np.random.default_rng(0)
+BEGINNING = RNG.bit_generator.state
 
 
 def gaussians(n: int, d: int, shift: float = 0.0, scale: float = 1.0) -> NDArray[np.float64]:
@@ -18,6 +19,11 @@ def gaussians(n: int, d: int, shift: float = 0.0, scale: float = 1.0) -> NDArray
 @pytest.fixture(scope="module", autouse=True)
 def pot() -> None:
     pytest.importorskip("ot", reason='POT is missing (pip install "xsd-edge[analysis]")')
+
+
+@pytest.fixture(autouse=True)
+def alike_in_any_order() -> None:
+    RNG.bit_generator.state = BEGINNING
 
 
 def test_a_cloud_is_no_distance_from_itself() -> None:
@@ -81,12 +87,15 @@ def test_mmd_is_unbiased() -> None:
 def test_mmd_of_shifted_gaussians_comes_near_the_closed_form() -> None:
     """E k(a, b) of N(m, I) and N(n, I) is (s^2 / (s^2 + 2))^(d/2) exp(-|m - n|^2 / 2(s^2 + 2))."""
     d, shift = 3, 1.5
-    x, y = gaussians(900, d), gaussians(900, d, shift=shift)
-    pooled = distances.squared_distances(np.concatenate([x, y]), np.concatenate([x, y]))
-    width = float(np.median(pooled[np.triu_indices(len(pooled), 1)]))
-    same = (width / (width + 2)) ** (d / 2)
-    truth = 2 * same * (1 - np.exp(-(shift**2) / (2 * (width + 2))))
-    assert distances.squared_mmd(x, y) == pytest.approx(truth, rel=0.1)
+    found, truth = [], []
+    for _ in range(25):  # one draw is off by 13 %
+        x, y = gaussians(300, d), gaussians(300, d, shift=shift)
+        pooled = distances.squared_distances(np.concatenate([x, y]), np.concatenate([x, y]))
+        width = float(np.median(pooled[np.triu_indices(len(pooled), 1)]))
+        same = (width / (width + 2)) ** (d / 2)
+        truth.append(2 * same * (1 - np.exp(-(shift**2) / (2 * (width + 2)))))
+        found.append(distances.squared_mmd(x, y))
+    assert np.mean(found) == pytest.approx(np.mean(truth), rel=0.1)
 
 
 def test_clouds_of_one_point_do_not_divide_by_nothing() -> None:

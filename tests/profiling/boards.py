@@ -40,8 +40,8 @@ def zones(**kinds: int) -> dict[str, object]:
 
 NVPMODEL = """
 < POWER_MODEL ID=0 NAME=MAXN >
-< POWER_MODEL ID=1 NAME=MODE_15W >
-< POWER_MODEL ID=2 NAME=MODE_30W >
+< POWER_MODEL ID=1 NAME=15W >
+< POWER_MODEL ID=2 NAME=30W >
 """
 
 

@@ -16,7 +16,7 @@ from xsd_edge.profiling.facts import bundle_facts, machine_facts, power_mode
 def test_a_board(tmp_path: Path) -> None:
     facts = machine_facts(Machine(boards.agx_orin_jetpack5(tmp_path)))
     assert facts["model"] == "NVIDIA Jetson AGX Orin Developer Kit"
-    assert facts["power_mode"] == "MODE_30W"
+    assert facts["power_mode"] == "30W"
     assert facts["clocks_pinned"] is False
     assert facts["l4t"] == "35.4.1"
     assert facts["cores"] >= 1
