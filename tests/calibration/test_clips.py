@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -112,6 +113,24 @@ def test_absent_recording_is_said(tmp_path: Path, recipe: Recipe) -> None:
     assert len(clips) == 1
     assert len(said) == 1
     assert "lost.raw is not here" in said[0]
+
+
+def test_a_video_is_shown_as_video_llava_is_shown_one(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "grey.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=20)  # lossless
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "bgr0"
+        for grey in range(40):
+            picture = np.full((32, 48, 3), 5 * grey, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    said: list[str] = []
+    text = 'videos = ["grey.mkv", "lost.mp4"]\n' + SET
+    _, clip = CalibrationSet.load(write(tmp_path, text)).clips(*shown(), said.append)
+    assert clip.frames.shape == (8, 32, 48, 3)
+    assert clip.frames[:, 0, 0, 0].tolist() == [5 * n for n in range(0, 40, 5)]
+    assert len(clip.events) == 0
+    assert len(said) == 1
+    assert "lost.mp4 is not here" in said[0]
 
 
 def test_digest_follows_what_the_clips_show_and_ask(recipe: Recipe) -> None:

@@ -238,13 +238,17 @@ def test_another_checkpoint_is_refused(
 ) -> None:
     (tmp_path / "published").symlink_to(place / "published")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(place)  # where its calibration set is
     recipe, folder = written(tmp_path, changes), tmp_path / "b"
     with pytest.raises(error, match=complaint):
         export_bundle(recipe, Board.load("cpu"), folder, cache=tmp_path / "c", report=print)
     assert not folder.exists()
 
 
-def test_a_tokenizer_that_splits_otherwise_is_refused(place: Path, tmp_path: Path) -> None:
+def test_a_tokenizer_that_splits_otherwise_is_refused(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
     (tmp_path / "published").mkdir()
     for file in (place / "published").iterdir():
         (tmp_path / "published" / file.name).symlink_to(file)

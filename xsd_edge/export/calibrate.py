@@ -39,21 +39,13 @@ def write_ranges(
         TrainingError, AssetError, RecipeError: as `export_bundle`.
     """
     found = set_path(recipe.name)
+    calibration = CalibrationSet.load(recipe.name)
     pair, _, hashes = load(recipe, cache, report)
-    clips = clips_of(pair, report)
+    clips = list(calibration.clips(pair.world, pair.clip, report))
     ranges = measured(pair, networks_of(pair), clips, model_digest(hashes), progress)
     written = path or found.with_suffix(".json")
     written.write_text(ranges.to_json(), encoding="utf-8")
     return written
-
-
-def clips_of(pair: Pair, report: Report) -> list[Clip]:
-    """The pair's calibration set.
-
-    Raises:
-        RecipeError: there is none, or it is wrong.
-    """
-    return list(CalibrationSet.load(pair.name).clips(pair.world, pair.clip, report))
 
 
 def ranges_for(

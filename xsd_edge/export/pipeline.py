@@ -18,11 +18,11 @@ from xsd_edge.boards import Board
 from xsd_edge.bundle import FORMAT, FileEntry, Manifest, Part, TargetInfo
 from xsd_edge.bundle_writer import BundleWriter
 from xsd_edge.calibration.batches import Feeds, Pair, batches, prompts
-from xsd_edge.calibration.clips import Clip, digest, scene_clip
+from xsd_edge.calibration.clips import CalibrationSet, Clip, digest, scene_clip
 from xsd_edge.calibration.ranges import PartRanges
 from xsd_edge.checkpoint_recipe import CheckpointRecipe
 from xsd_edge.export import rtx
-from xsd_edge.export.calibrate import clips_of, model_digest, ranges_for
+from xsd_edge.export.calibrate import model_digest, ranges_for
 from xsd_edge.export.fixed import fixed_sizes
 from xsd_edge.export.gptq import round_language_model
 from xsd_edge.export.memory import peaks
@@ -76,9 +76,10 @@ def export_bundle(
     require_engines(board)
     began = time.monotonic()
     with BundleWriter(folder) as writer:
+        calibration = CalibrationSet.load(recipe.name)  # fails before anything large is read
         pair, tokenizer_json, hashes = load(recipe, cache, report)
         writer.path("tokenizer.json").write_text(tokenizer_json, encoding="utf-8")
-        clips = clips_of(pair, report)
+        clips = list(calibration.clips(pair.world, pair.clip, report))
         if pair.drafter is None:
             report("nobody has trained a draft head for this target: earlier answers draft")
         networks = networks_of(pair)
