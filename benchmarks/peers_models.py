@@ -114,15 +114,15 @@ def clip_model(bundle: Bundle, cache: Path, path: Path, clips: int) -> ModelFold
     from xsd_edge.models.trained import trained_target
     from xsd_edge.recipe import Recipe
     from xsd_edge.runtime.engine import open_engine
+    from xsd_edge.runtime.prompt import Prompt as Around
     from xsd_edge.world.scenes import DESCRIBE, HELD_OUT
 
     vision, words = (
         open_engine(bundle, "vision"),
         Tokenizer.from_file(str(bundle.named("tokenizer"))),
     )
-    before, after = bundle.manifest.prompt.split("<video>")
-    first = words.encode(before).ids
-    last = words.encode(after.replace("{question}", DESCRIBE)).ids
+    around = Around(words, bundle.manifest.prompt)
+    first, last = around.before, around.asked(DESCRIBE)
     info, visual, prompts = bundle.manifest.target, [], []
     for number in range(clips):
         seen = visual_tokens(bundle, vision, HELD_OUT + number)

@@ -26,9 +26,7 @@ class Bench:
         # A plain view of the mapped file: indexing numpy's memmap class costs ten times as much.
         path = bundle.named("embedding")
         self.embedding = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-        self.draft_vocabulary = np.zeros(0, np.int64)
-        if bundle.manifest.drafter.has_head:
-            self.draft_vocabulary = draft_vocabulary(bundle)
+        self.draft_vocabulary = draft_vocabulary(bundle)
         self.memory: EventMemory = self.session.silence()
         self._shown: Clip | None = None
 

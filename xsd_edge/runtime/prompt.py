@@ -11,9 +11,14 @@ class Prompt:
     """The words around the frames; only the first ones begin as a text does (with <s>, or so)."""
 
     def __init__(self, tokenizer: Tokenizer, prompt: str) -> None:
-        before, self._after = prompt.split(FRAMES)
+        self._before, self._after = prompt.split(FRAMES)
         self._tokenizer = tokenizer
-        self.before: list[int] = tokenizer.encode(before).ids
+
+    @property
+    def before(self) -> list[int]:
+        """What the target reads before the frames."""
+        ids: list[int] = self._tokenizer.encode(self._before).ids
+        return ids
 
     def asked(self, question: str) -> list[int]:
         """What the target reads of a question, the prompt's words around it included."""

@@ -33,7 +33,9 @@ MOST_DRAFTED = LOGIT_ROWS - 1  # tokens of an early draft; its pass returns logi
 
 
 def draft_vocabulary(bundle: Bundle) -> NDArray[np.int64]:
-    """The target's tokens that the draft heads can say. [Vd]"""
+    """The target's tokens that the draft heads can say, none where there is no head. [Vd]"""
+    if not bundle.manifest.drafter.has_head:
+        return np.zeros(0, np.int64)
     ids: NDArray[np.int64] = np.load(bundle.named("draft_vocabulary"), allow_pickle=False)
     return ids.astype(np.int64)
 
@@ -63,13 +65,13 @@ class Session:
         embedding = np.asarray(mapped)
         if embedding.shape != (manifest.target.vocabulary, manifest.target.hidden):
             raise BundleError(f"embedding has shape {embedding.shape}; export the bundle again")
+        vocabulary = draft_vocabulary(bundle)
 
         small = options._replace(threads=1)  # a network of a few megabytes loses by being split
         self.senses = Senses(bundle, options, small, opener)
         self.draft_head: Drafter = NoHead()
         self.predictor: Engine | None = None  # of what becomes of the draft head's drafts
         if has_head:
-            vocabulary = draft_vocabulary(bundle)
             self.predictor = opener(bundle, "acceptance_predictor", small)
             head = opener(bundle, "draft_head", small)
             self.draft_head = DraftHead(head, manifest.drafter, embedding, vocabulary)
@@ -85,7 +87,7 @@ class Session:
                 engines,
                 manifest.drafter.early_context,
                 embedding,
-                draft_vocabulary(bundle),
+                vocabulary,
                 manifest.target.end_tokens,
             )
         self.decoder = Decoder(

@@ -25,6 +25,7 @@ from xsd_edge.models.drafter import MASKED
 from xsd_edge.models.early import Early
 from xsd_edge.models.trained import target_info, trained_target
 from xsd_edge.recipe import Recipe
+from xsd_edge.runtime.prompt import Prompt
 from xsd_edge.training.arrays import loaded_arrays, save_arrays
 from xsd_edge.training.bench import Run, collector_of, in_half
 from xsd_edge.training.distill import Collector, event_counts
@@ -130,7 +131,7 @@ def gather(
     report: Callable[[int], None],
 ) -> EarlyExamples:
     """The caption and one other question about each clip of the streams of `seeds`, in order."""
-    after = recipe.target.prompt.split("<video>")[1]
+    prompt = Prompt(words, recipe.target.prompt)
     counts: list[NDArray[np.float16]] = []
     examples: list[EarlyExample] = []
     for number, seed in enumerate(seeds):
@@ -140,7 +141,7 @@ def gather(
             asked = of_kinds(clip.scene, kinds)
             said = answers(clip, asked)
             for exchange, before, answer in zip(asked, previous, said, strict=True):
-                question = tuple(words.encode(after.format(question=exchange.question)).ids)
+                question = tuple(prompt.asked(exchange.question))
                 examples.append(EarlyExample(len(counts), question, before, answer))
             counts.append(event_counts(foreseen(clip.events()), recipe).astype(np.float16))
             previous = said

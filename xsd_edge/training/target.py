@@ -22,6 +22,7 @@ from transformers import VideoLlavaForConditionalGeneration
 
 from xsd_edge.models.target import LowRankLinear
 from xsd_edge.recipe import Recipe
+from xsd_edge.runtime.prompt import Prompt
 from xsd_edge.training.clips import IGNORED, ClipBatch, branch_mask, clip_batches
 from xsd_edge.training.loop import Phase
 from xsd_edge.training.patches import PatchBatch, patch_batches
@@ -184,7 +185,7 @@ class LanguageLoss:
         self, model: VideoLlavaForConditionalGeneration, recipe: Recipe, words: Tokenizer
     ) -> None:
         self._model, self._motion_weight = model, recipe.target_training.motion_weight
-        self._before = words.encode(recipe.target.prompt.split("<video>")[0]).ids
+        self._before = Prompt(words, recipe.target.prompt).before
         table = model.lm_head.weight.detach()
         self._table = table.to(fast_type(table.device))
         self.probe = MotionProbe(recipe, self._table.shape[1])
