@@ -126,6 +126,8 @@ class EarlyTraining:
     streams: int  # answered by the target
     clips: int  # of each stream
     invented: int  # further streams, answered by the ground truth
+    encoder_steps: int  # of the event encoder alone
+    encoder_rate: float
     steps: int
     batch: int
     rate: float

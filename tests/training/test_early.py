@@ -22,6 +22,7 @@ from xsd_edge.training.early import (
     train_early,
     true_answers,
 )
+from xsd_edge.training.early_encoder import EventProbe
 from xsd_edge.training.loop import Phase
 from xsd_edge.training.stream_quality import _prefix, sign_flip_p
 from xsd_edge.world.scenes import DESCRIBE
@@ -73,6 +74,7 @@ def test_examples_are_kept_as_they_are(examples: EarlyExamples, tmp_path: Path) 
     again = EarlyExamples.load(tmp_path / "kept.npz")
     assert again.examples == examples.examples
     np.testing.assert_array_equal(again.counts, examples.counts)
+    np.testing.assert_array_equal(again.told, examples.told)
     assert [path.name for path in tmp_path.iterdir()] == ["kept.npz"]
 
 
@@ -128,10 +130,11 @@ def test_it_learns(examples: EarlyExamples, recipe: Recipe, tmp_path: Path) -> N
     early.begin(table, EventEncoder(recipe.drafter))
     losses: list[float] = []
     phase = Phase(
-        "early", tmp_path, {"0": early}, False, lambda n, s, t, v: losses.append(v["loss"])
+        "early", tmp_path, {"0": early}, False, lambda n, s, t, v: losses.append(v["said"])
     )
     batches = early_batches([examples], recipe, vocabulary, 4)
-    train_early(early, batches, table, recipe, phase)
+    probe = EventProbe(recipe.drafter.event_hidden)
+    train_early(early, probe, batches, table, recipe, phase)
     assert np.mean(losses[-5:]) < 0.8 * losses[0]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from xsd_edge.world.scenes import HELD_OUT, Scene
 from xsd_edge.world.spec import RICH
-from xsd_edge.world.streams import StreamClip, stream
+from xsd_edge.world.streams import FATES, FORESEEN, StreamClip, stream
 from xsd_edge.world.things import SIDE, SIZES, Thing, apart
 
 STREAMS = [list(stream(seed, 10)) for seed in range(40)]
@@ -76,6 +76,26 @@ def test_a_thing_that_comes_is_seen_by_the_event_camera() -> None:
     events, reach = clip.events(), SIZES[thing.size]
     near = (abs(events.x - thing.x) < reach) & (abs(events.y - thing.y) < reach)
     assert (near & (events.t < 100_000)).sum() > 20
+
+
+def test_changes_are_what_moves_comes_or_leaves() -> None:
+    """And of the rest the event camera sees nothing."""
+    fates = dict.fromkeys(FATES, 0)
+    for clip in (clip for clips in STREAMS for clip in clips):
+        told = {(c.thing.name, c.fate): c for c in clip.changes(FORESEEN)}
+        for (_, fate), change in told.items():
+            fates[fate] += 1
+            scene = clip.before if fate == "leaves" else clip.scene
+            assert scene is not None
+            assert change.thing in scene.things
+            assert change.at == scene.centre(change.thing, 1.0 if fate == "leaves" else FORESEEN)
+        untold = [t for t in clip.scene.things if not {(t.name, f) for f in FATES} & told.keys()]
+        events = clip.events()
+        for thing in untold:
+            assert not thing.moves
+            near = (abs(events.x - thing.x) < 3) & (abs(events.y - thing.y) < 3)
+            assert near.sum() < 10
+    assert min(fates.values()) > 20
 
 
 def test_held_out_streams_share_no_scene_with_training() -> None:

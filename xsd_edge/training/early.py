@@ -3,7 +3,7 @@ answer out.
 
 Both answers are the target's own where the target has been asked (`answered`), since its mistakes
 are what is to be drafted too. Further streams carry the ground truth (`invented`): they cost no
-target and teach what events say about motion.
+target and teach what events say about motion. The event encoder learns first (early_encoder.py).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,12 @@ from xsd_edge.runtime.prompt import Prompt
 from xsd_edge.training.arrays import loaded_arrays, save_arrays
 from xsd_edge.training.bench import Run, collector_of, in_half
 from xsd_edge.training.distill import Collector, event_counts
+from xsd_edge.training.early_encoder import (
+    EventProbe,
+    event_batches,
+    told_by_events,
+    train_encoder,
+)
 from xsd_edge.training.loop import Phase
 from xsd_edge.training.precision import fast_products
 from xsd_edge.world import scenes
@@ -38,6 +45,7 @@ from xsd_edge.world.streams import StreamClip, foreseen, stream
 KINDS = ("moves", "still", "count", "count_moving")
 FORGOTTEN = 0.1  # share of examples without a previous answer: a stream's first clip has none
 TARGETS_OWN = 0.25  # share of a batch that the target answered itself
+PROBED = 0.2  # weight of what the event tokens say, beside the answer
 SEED = 3  # of torch's generator
 ANSWERED_FROM = 60_000_000  # first stream seed that the target answers
 INVENTED_FROM = 70_000_000
@@ -55,9 +63,10 @@ class EarlyExample:
 
 @dataclass(frozen=True, slots=True)
 class EarlyExamples:
-    """Examples and the event counts [clips, 2 * bins, side, side] that they are about."""
+    """Examples, and the clips that they are about."""
 
-    counts: NDArray[np.float16]
+    counts: NDArray[np.float16]  # [clips, 2 * bins, side, side]
+    told: NDArray[np.int8]  # [clips, E, attributes] see `told_by_events`
     examples: list[EarlyExample]
 
     def save(self, path: Path) -> None:
@@ -67,8 +76,9 @@ class EarlyExamples:
             TrainingError: they cannot be written.
         """
         texts = [t for e in self.examples for t in (e.question, e.previous, e.answer)]
-        flat = {
+        flat: dict[str, NDArray[Any]] = {
             "counts": self.counts,
+            "told": self.told,
             "clip": np.array([e.clip for e in self.examples]),
             "lengths": np.array([len(t) for t in texts]),
             "tokens": np.array([token for text in texts for token in text], np.int32),
@@ -90,7 +100,7 @@ class EarlyExamples:
                 EarlyExample(int(clip), *triple)
                 for clip, triple in zip(flat["clip"], triples, strict=True)
             ]
-            return cls(flat["counts"], made)
+            return cls(flat["counts"], flat["told"], made)
 
 
 def of_kinds(scene: scenes.Scene, kinds: Sequence[str]) -> list[scenes.QuestionAnswer]:
@@ -133,6 +143,7 @@ def gather(
     """The caption and one other question about each clip of the streams of `seeds`, in order."""
     prompt = Prompt(words, recipe.target.prompt)
     counts: list[NDArray[np.float16]] = []
+    told: list[NDArray[np.int8]] = []
     examples: list[EarlyExample] = []
     for number, seed in enumerate(seeds):
         kinds = ("describe", KINDS[seed % len(KINDS)])
@@ -144,9 +155,10 @@ def gather(
                 question = tuple(prompt.asked(exchange.question))
                 examples.append(EarlyExample(len(counts), question, before, answer))
             counts.append(event_counts(foreseen(clip.events()), recipe).astype(np.float16))
+            told.append(told_by_events(clip, recipe.drafter.event_cells))
             previous = said
         report(number + 1)
-    return EarlyExamples(np.stack(counts), examples)
+    return EarlyExamples(np.stack(counts), np.stack(told), examples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +166,7 @@ class EarlyBatch:
     """B answers of up to L rows."""
 
     counts: Tensor  # [B, 2 * bins, side, side]
+    told: Tensor  # [B, E, attributes] int64, what events tell
     previous: Tensor  # [B, P] token ids
     known: Tensor  # [B, P, 1] float, 0 behind the previous answer
     tokens: Tensor  # [B, L] question and answer
@@ -190,31 +203,37 @@ def early_batches(
                 previous[row, : len(before)] = before
                 known[row, : len(before)] = 1
         counts = np.stack([source.counts[e.clip] for source, e in picked]).astype(np.float32)
-        arrays = (torch.from_numpy(a) for a in (counts, previous, known, tokens, wanted))
+        told = np.stack([source.told[e.clip] for source, e in picked]).astype(np.int64)
+        arrays = (torch.from_numpy(a) for a in (counts, told, previous, known, tokens, wanted))
         yield EarlyBatch(*arrays)
 
 
 def train_early(
     early: Early,
+    probe: EventProbe,
     batches: Iterator[EarlyBatch],
     table: Tensor,
     recipe: Recipe,
     phase: Phase,
 ) -> None:
-    """Next-token cross-entropy behind the question."""
+    """Next-token cross-entropy behind the question, and what the event tokens must go on saying."""
     spec = recipe.early_training
     assert spec is not None
+    senses = early.memory
 
     def loss_of(batch: EarlyBatch) -> tuple[Tensor, dict[str, float]]:
         with fast_products(batch.counts.device):
-            memory = early.memory(batch.counts, table[batch.previous] * batch.known)
+            events = senses.encoder(batch.counts)
+            memory = senses.memory(events, table[batch.previous] * batch.known)
             logits = teacher_forced(early, table[batch.tokens], memory).float()
+        told, seen = probe.loss(events, batch.told)
         at = batch.wanted >= 0
         right = (logits.argmax(-1) == batch.wanted)[at].float().mean().item()
-        return F.cross_entropy(logits[at], batch.wanted[at]), {"right": right}
+        said = F.cross_entropy(logits[at], batch.wanted[at])
+        return said + PROBED * told, {"said": said.item(), "right": right, **seen}
 
-    groups = [{"params": list(early.parameters()), "lr": spec.rate}]
-    phase.run(groups, spec.steps, batches, loss_of)
+    groups = [{"params": [*early.parameters(), *probe.parameters()], "lr": spec.rate}]
+    phase.run(groups, spec.steps, batches, loss_of, state={"probe": probe})
 
 
 def teacher_forced(early: Early, embedding: Tensor, memory: tuple[Tensor, Tensor]) -> Tensor:
@@ -229,7 +248,8 @@ def teacher_forced(early: Early, embedding: Tensor, memory: tuple[Tensor, Tensor
 
 
 def train_early_drafter(run: Run) -> Path:
-    """Ask the exported target about streams, invent further ones, then train memory and head.
+    """Ask the exported target about streams, invent further ones; train the event encoder on what
+    changes in them, then all of the drafter on the answers.
 
     Raises:
         TrainingError: the recipe has no early drafter, or target or drafter are not trained yet.
@@ -264,6 +284,10 @@ def train_early_drafter(run: Run) -> Path:
     early = Early(recipe.early, recipe.drafter, width, len(vocabulary))
     table = model.model.language_model.get_input_embeddings().weight.detach().float()
     early.begin(table, drafter.encoder)
+    encoder = early.memory.encoder
+    seen = event_batches([(s.counts, s.told) for s in sources], spec.batch)
+    probe = EventProbe(recipe.drafter.event_hidden)
+    train_encoder(encoder, probe, seen, spec, run.phase("early-encoder", encoder))
     batches = early_batches(sources, recipe, vocabulary, spec.batch)
-    train_early(early, batches, table, recipe, run.phase("early", early))
+    train_early(early, probe, batches, table, recipe, run.phase("early", early))
     return run.write(in_half(early), recipe.early.trained)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,7 +26,18 @@ LEAVES = 0.12  # chances per thing and clip
 GOES_ON = 0.45
 STOPS = 0.3
 COMES = 0.3  # chance per clip that a new thing comes, where there is room
+FATES = ("stays", "comes", "leaves")
+FORESEEN = (FRAMES - 1) / FRAMES  # share of a clip that has been seen when early drafts are made
 TRIES = 40  # draws of one change before the thing is left standing, or outside
+
+
+class Change(NamedTuple):
+    """One thing that events tell of."""
+
+    thing: Thing
+    fate: str  # of FATES
+    motion: Motion  # at that moment; none of what has left
+    at: tuple[float, float]  # where in the picture its centre is; of what has left, was
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,26 @@ class StreamClip:
     def events(self) -> EventPacket:
         """What an event camera sees in this clip, the border to the last one included."""
         return self.scene.events(self.before)
+
+    def changes(self, phase: float) -> list[Change]:
+        """What has moved, come or left by `phase`; what only stands still is not among them."""
+        now, before = self.scene, self.before
+        found: list[Change] = []
+        ends: set[tuple[str, float, float]] = set()
+        if before is not None:
+            begun = {(t.name, t.x, t.y) for t in now.things}
+            for thing in before.things:
+                end = before.centre(thing, 1.0)
+                ends.add((thing.name, *end))
+                if (thing.name, *end) not in begun:
+                    found.append(Change(thing, "leaves", Motion(), end))
+        for thing in now.things:
+            comes = before is not None and (thing.name, thing.x, thing.y) not in ends
+            if comes or thing.moves:
+                fate = "comes" if comes else "stays"
+                at = now.centre(thing, phase)
+                found.append(Change(thing, fate, thing.motion_at(phase)[0], at))
+        return found
 
 
 def stream(seed: int, clips: int, world: World = PLAIN) -> Iterator[StreamClip]:
@@ -54,7 +86,7 @@ def stream(seed: int, clips: int, world: World = PLAIN) -> Iterator[StreamClip]:
 
 def foreseen(events: EventPacket) -> EventPacket:
     """What has been seen of a clip when early drafts are made, before its last frame's slice."""
-    return events.between(0, CLIP_US * (FRAMES - 1) // FRAMES)
+    return events.between(0, int(CLIP_US * FORESEEN))
 
 
 def evolved(scene: Scene, rng: np.random.Generator, world: World = PLAIN) -> Scene:
