@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from xsd_edge.bundle import Bundle
 from xsd_edge.certify import g_test
 from xsd_edge.certify.bench import Bench
 from xsd_edge.certify.broken import BROKEN
 from xsd_edge.certify.contexts import Turn, next_tokens, small_answers
+from xsd_edge.certify.draws import (
+    MOST_PROCESSES,
+    Task,
+    _processes,
+    binned,
+    drawing,
+    drawing_with,
+)
 from xsd_edge.certify.g_test import Found, g_of
 from xsd_edge.certify.greedy import Greedy, Hint
 from xsd_edge.certify.prompts import Prompt
 from xsd_edge.certify.replay import Context, Replay, temperature_of
-from xsd_edge.certify.sampled import Sampled, SampledFindings, Test, binned
+from xsd_edge.certify.sampled import Sampled, SampledFindings, Test
 from xsd_edge.certify.subject import PRODUCT
 from xsd_edge.certify.ways import Way
 from xsd_edge.runtime.sampling import Sampling, distribution, mask, runs_of
@@ -104,7 +114,7 @@ def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("coarse")
 def test_the_product_passes_both_modes(bench: Bench, hints: list[Hint]) -> None:
-    checked = Sampled(bench, PRODUCT, ("rejection", "exact-match"), 0)
+    checked = Sampled(drawing_with(bench), PRODUCT, ("rejection", "exact-match"), 0)
     checked.check(next_tokens(hints, 2), small_answers(hints, 1))
     found = checked.findings
     assert [(t.name, t.mode) for t in found.tests] == [
@@ -127,7 +137,7 @@ def test_what_greedy_answers_cannot_show_is_found(
     bench: Bench, hints: list[Hint], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(g_test, "DISTANCE", 0.05)
-    checked = Sampled(bench, BY_NAME[name], ("rejection",), 0)
+    checked = Sampled(drawing_with(bench), BY_NAME[name], ("rejection",), 0)
     turns = (
         Turn(Way("noisy target", 1), Sampling(1.0, top_p=0.5), raised=True),
         Turn(Way("noisy target", 2), Sampling(1.0), raised=True),
@@ -146,3 +156,26 @@ def test_only_what_fails_twice_fails() -> None:
     assert found.level == pytest.approx(g_test.LEVEL / 3)
     assert [test.flagged for test in found.tests] == [True, True, False]
     assert found.failed() == [tests[1]]
+
+
+def test_several_processes_draw_what_one_does(bench: Bench, hints: list[Hint]) -> None:
+    """Engines of one thread, in two spawned processes; the draws are seeded by context."""
+    contexts = next_tokens(hints, 2, (Turn(Way("draft head", 2), Sampling(1.0, top_k=4)),))
+    tasks = [
+        Task(context, PRODUCT, ("rejection", "exact-match"), (1, 2), 300, (0, 0, number))
+        for number, context in enumerate(contexts)
+    ]
+    assert 1 <= _processes(bench.bundle) <= MOST_PROCESSES
+    with drawing(bench) as side_by_side:
+        found = list(side_by_side(tasks))
+    assert found == list(drawing_with(bench)(tasks))
+
+
+def test_engines_on_a_graphics_processor_are_not_opened_twice(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = bench.bundle.manifest
+    parts = {n: replace(p, backend="cuda") for n, p in manifest.parts.items()}
+    bundle = Bundle(bench.bundle.folder)
+    monkeypatch.setitem(bundle.__dict__, "manifest", replace(manifest, parts=parts))
+    assert _processes(bundle) == 1

@@ -10,6 +10,7 @@ from xsd_edge.certify.bench import Bench
 from xsd_edge.certify.certificate import Certificate
 from xsd_edge.certify.clips import clips_for
 from xsd_edge.certify.contexts import next_tokens, small_answers, small_ways_for, turns_for
+from xsd_edge.certify.draws import drawing
 from xsd_edge.certify.greedy import Greedy
 from xsd_edge.certify.options import CertifyOptions
 from xsd_edge.certify.prompts import Prompt, prompts_of
@@ -67,15 +68,15 @@ def examine(bundle: Bundle, options: CertifyOptions, steps: Steps) -> Certificat
     for number, prompt in enumerate(streamed, 1):
         streams.check(prompt)
         steps("sampled answers", number, len(streamed), {})
-    hints = greedy.findings.hints
-    sampled = Sampled(
-        bench, PRODUCT, MODES, options.seed, lambda done, all_: steps("draws", done, all_, {})
-    )
-    info = bundle.manifest.drafter
-    sampled.check(
-        next_tokens(hints, options.contexts, turns_for(info)),
-        small_answers(hints, SMALL_ANSWERS, small_ways_for(info)),
-    )
+    hints, info = greedy.findings.hints, bundle.manifest.drafter
+    with drawing(bench) as draws:
+        sampled = Sampled(
+            draws, PRODUCT, MODES, options.seed, lambda done, all_: steps("draws", done, all_, {})
+        )
+        sampled.check(
+            next_tokens(hints, options.contexts, turns_for(info)),
+            small_answers(hints, SMALL_ANSWERS, small_ways_for(info)),
+        )
     return Certificate(
         options,
         greedy.findings,

@@ -9,7 +9,7 @@ import numpy as np
 from xsd_edge.bundle import Bundle
 from xsd_edge.certify.clip import Clip
 from xsd_edge.runtime.drafter import EventMemory
-from xsd_edge.runtime.engine import Engine, EngineOptions, open_engine
+from xsd_edge.runtime.engine import DEFAULT_OPTIONS, Engine, EngineOptions, open_engine
 from xsd_edge.runtime.loop import Prefilled
 from xsd_edge.runtime.session import Session, draft_vocabulary
 
@@ -19,10 +19,10 @@ class Bench:
     the real parts together in its own ways.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, options: EngineOptions = DEFAULT_OPTIONS) -> None:
         self.bundle = bundle
         self.engines: dict[str, Engine] = {}
-        self.session = Session(bundle, opener=self._open)
+        self.session = Session(bundle, options, self._open)
         # A plain view of the mapped file: indexing numpy's memmap class costs ten times as much.
         path = bundle.named("embedding")
         self.embedding = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))

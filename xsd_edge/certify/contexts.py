@@ -24,14 +24,14 @@ class Turn(NamedTuple):
     raised: bool = False  # the temperature, until the target is unsure
 
 
-# Without truncation everything is possible, so only one token is drafted there: each further one
-# would need passes without end.
+# Every row that a draft may lead to is asked of the real target once. Without truncation everything
+# is possible, so only one token is drafted there; behind three drafts of four tokens lie 64 rows.
 TURNS = (
     Turn(Way(HEAD, 1), Sampling(1.0)),
     Turn(Way(HEAD, 2), Sampling(1.0, top_p=0.8)),
     Turn(Way(NOISY, 2), Sampling(1.0, top_p=0.7), raised=True),
-    Turn(Way(HEAD, 3), Sampling(1.3, top_k=8)),
-    Turn(Way(NOISY, 3), Sampling(0.8, top_k=8), raised=True),
+    Turn(Way(HEAD, 3), Sampling(1.3, top_k=4)),
+    Turn(Way(NOISY, 3), Sampling(0.8, top_k=4), raised=True),
     Turn(Way("lookup", 2), Sampling(1.0, top_p=0.9)),
 )
 SMALL = Sampling(1.5, top_k=3)  # whole answers: few enough to count

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-import numpy as np
-
-from xsd_edge.certify.bench import Bench
-from xsd_edge.certify.g_test import LEAST_EXPECTED, LEVEL, Found, Outcome, draws_for, g_of
-from xsd_edge.certify.replay import Context, Replay
+from xsd_edge.certify.draws import Drawing, Task
+from xsd_edge.certify.g_test import LEVEL, Found, draws_for
+from xsd_edge.certify.replay import Context
 from xsd_edge.certify.subject import Subject
 
 NAMES = {1: "next token", 2: "next two tokens"}
@@ -53,18 +51,31 @@ class SampledFindings:
         return [t for t in self.tests if t.again is not None and t.again.p < self.level]
 
 
+class _Asked(NamedTuple):
+    """Contexts to be drawn from, so often all in all, and after how many tokens to compare."""
+
+    group: Sequence[Context]
+    depths: tuple[int, ...]
+    draws: int
+
+    @property
+    def each(self) -> int:
+        """Draws of one context."""
+        return math.ceil(self.draws / len(self.group))
+
+
 class Sampled:
     """Draws from groups of contexts in both modes, and again where a test flags."""
 
     def __init__(
         self,
-        bench: Bench,
+        drawing: Drawing,
         subject: Subject,
         modes: Sequence[str],
         seed: int,
         progress: Progress = lambda done, all_: None,
     ) -> None:
-        self._bench, self._subject, self._modes, self._seed = bench, subject, modes, seed
+        self._drawing, self._subject, self._modes, self._seed = drawing, subject, modes, seed
         self._progress = progress
         self.findings = SampledFindings()
 
@@ -76,64 +87,55 @@ class Sampled:
         fails.
         """
         found = self.findings
-        for depths, group in (((1, 2), contexts), ((WHOLE,), small)):
-            if not group:
-                continue
-            for mode, tested in self._run(group, depths, draws_for(len(group)), self._modes, 0):
-                for depth, one in tested.items():
-                    name = NAMES.get(depth, "whole answer")
-                    found.tests.append(Test(name, mode, len(group), one))
+        asked = [
+            _Asked(group, depths, draws_for(len(group)))
+            for group, depths in ((contexts, (1, 2)), (small, (WHOLE,)))
+            if group
+        ]
+        for one, sums in zip(asked, self._run(asked, self._modes, 0), strict=True):
+            for (mode, depth), outcome in sums.items():
+                name = NAMES.get(depth, "whole answer")
+                found.tests.append(Test(name, mode, len(one.group), outcome))
         flagged = [n for n, test in enumerate(found.tests) if test.flagged]
         for number in sorted(flagged, key=lambda n: found.tests[n].first.p):
             test = found.tests[number]
             depth = next((d for d, name in NAMES.items() if name == test.name), WHOLE)
             group = small if depth == WHOLE else contexts
-            draws = draws_for(len(group), found.level)
-            ((_, again),) = self._run(group, (depth,), draws, (test.mode,), 1)
+            more = _Asked(group, (depth,), draws_for(len(group), found.level))
+            (again,) = self._run((more,), (test.mode,), 1)
             found.tests[number] = Test(
-                test.name, test.mode, test.contexts, test.first, again[depth]
+                test.name, test.mode, test.contexts, test.first, again[test.mode, depth]
             )
             if found.failed():
                 return  # one is enough
 
     def _run(
-        self,
-        group: Sequence[Context],
-        depths: tuple[int, ...],
-        draws: int,
-        modes: Sequence[str],
-        stage: int,
-    ) -> Iterable[tuple[str, dict[int, Found]]]:
-        """Draw all contexts of a group in some modes, and sum up each depth's findings."""
-        each = math.ceil(draws / len(group))
-        sums = {mode: dict.fromkeys(depths, Found()) for mode in modes}
-        for number, context in enumerate(group):
-            replay = Replay(self._bench, context, self._seed)
-            expected = {d: replay.reference(d, LEAST_EXPECTED / each) for d in depths}
-            lean = replay.lean()
-            for at, mode in enumerate(modes):
-                rng = np.random.default_rng((self._seed, stage, depths[-1], number, at))
-                drawn = Counter(replay.draws(self._subject, mode, depths[-1], each, rng))
-                for depth in depths:
-                    p = expected[depth]
-                    leans = [lean[outcome[0]] for outcome in p]
-                    sums[mode][depth] += g_of(binned(drawn, p), p, leans)
-            self.findings.covered.append(replay.covered)
-            self.findings.passes += replay.cut.target.passes
-            self._progress(number + 1, len(group))
-        return sums.items()
-
-
-def binned(
-    drawn: Mapping[Outcome, int], probabilities: Mapping[Outcome, float]
-) -> Counter[Outcome]:
-    """Drawn outcomes as the ones that have a probability: cut off where those end.
-
-    What begins like none of them stays as it is.
-    """
-    counts: Counter[Outcome] = Counter()
-    for outcome, count in drawn.items():
-        lengths = range(len(outcome), 0, -1)
-        cut = next((outcome[:n] for n in lengths if outcome[:n] in probabilities), outcome)
-        counts[cut] += count
-    return counts
+        self, asked: Sequence[_Asked], modes: Sequence[str], stage: int
+    ) -> list[dict[tuple[str, int], Found]]:
+        """Draw all contexts of some groups; each group's findings, summed up by mode and depth."""
+        tasks = [
+            (
+                at,
+                Task(
+                    context,
+                    self._subject,
+                    tuple(modes),
+                    one.depths,
+                    one.each,
+                    (self._seed, stage, number),
+                ),
+            )
+            for at, one in enumerate(asked)
+            for number, context in enumerate(one.group)
+        ]
+        # The longest first: a process that began it last would keep the others waiting.
+        tasks.sort(key=lambda pair: -pair[1].each)
+        sums = [{(m, d): Found() for m in modes for d in one.depths} for one in asked]
+        drawing = self._drawing([task for _, task in tasks])
+        for done, ((at, _), drawn) in enumerate(zip(tasks, drawing, strict=True), 1):
+            for tested, found in drawn.found.items():
+                sums[at][tested] += found
+            self.findings.covered.append(drawn.covered)
+            self.findings.passes += drawn.passes
+            self._progress(done, len(tasks))
+        return sums

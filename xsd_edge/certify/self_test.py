@@ -11,6 +11,7 @@ from xsd_edge.certify.bench import Bench
 from xsd_edge.certify.broken import BROKEN
 from xsd_edge.certify.clips import clips_for
 from xsd_edge.certify.contexts import Turn, next_tokens
+from xsd_edge.certify.draws import drawing_with
 from xsd_edge.certify.greedy import Greedy, GreedyFindings
 from xsd_edge.certify.options import CertifyOptions
 from xsd_edge.certify.prompts import Prompt, prompts_of
@@ -82,7 +83,7 @@ def examine(
         return f"sampled answers: {streams.findings.rows.differing} rows are not the target's"
     if streams.findings.unmatched:
         return "sampled answers: exact match does not say what plain sampling says"
-    sampled = Sampled(bench, subject, ("rejection",), options.seed)
+    sampled = Sampled(drawing_with(bench), subject, ("rejection",), options.seed)
     sampled.check(contexts, ())
     if failed := sampled.findings.failed():
         test = failed[0]
