@@ -7,6 +7,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import LlamaConfig, VideoLlavaForConditionalGeneration
+from transformers.initialization import no_init_weights
 
 from xsd_edge.assets import fetch_base
 from xsd_edge.bundle import TargetInfo
@@ -33,7 +34,8 @@ def trained_target(
             f"{path} does not exist; train it with: xsd-edge train target --recipe {recipe.name}"
         )
     base = load_base(fetch_base(recipe.base, cache))
-    model = build_target(recipe.target, base.config, base.tensors)
+    with no_init_weights():  # all of it is read
+        model = build_target(recipe.target, base.config, base.tensors)
     TrainedPart(load_file(str(path))).into(model)
     return model.eval(), Tokenizer.from_str(base.tokenizer_json), base.tokenizer_json
 
