@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import Counter
 from dataclasses import replace
 
@@ -26,9 +28,11 @@ from xsd_edge.certify.greedy import Greedy, Hint
 from xsd_edge.certify.prompts import Prompt
 from xsd_edge.certify.replay import Context, Replay, temperature_of
 from xsd_edge.certify.sampled import Sampled, SampledFindings, Test
-from xsd_edge.certify.subject import PRODUCT
+from xsd_edge.certify.subject import PRODUCT, Subject
 from xsd_edge.certify.ways import Way
+from xsd_edge.errors import DeviceError
 from xsd_edge.runtime.sampling import Sampling, distribution, mask, runs_of
+from xsd_edge.runtime.verifier import Verifier
 
 BY_NAME = {subject.name: subject for subject in BROKEN}
 
@@ -169,6 +173,21 @@ def test_several_processes_draw_what_one_does(bench: Bench, hints: list[Hint]) -
     with drawing(bench) as side_by_side:
         found = list(side_by_side(tasks))
     assert found == list(drawing_with(bench)(tasks))
+
+
+def die(*_: object) -> Verifier:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("unreachable")
+
+
+def test_a_process_that_is_killed_is_reported(bench: Bench, hints: list[Hint]) -> None:
+    """As where memory runs out; nobody waits for it."""
+    if _processes(bench.bundle) < 2:
+        pytest.skip("one core, one process")
+    chosen = context(hints[0], Way("draft head", 2), Sampling(1.0))
+    task = Task(chosen, Subject("dies", verifier=die), ("rejection",), (1,), 10, (0, 0, 0))
+    with pytest.raises(DeviceError, match="ended from outside"), drawing(bench) as draws:
+        list(draws([task]))
 
 
 def test_engines_on_a_graphics_processor_are_not_opened_twice(

@@ -9,6 +9,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
@@ -22,6 +23,7 @@ from xsd_edge.certify.bench import Bench
 from xsd_edge.certify.g_test import LEAST_EXPECTED, Found, Outcome, g_of
 from xsd_edge.certify.replay import Context, Replay
 from xsd_edge.certify.subject import Subject
+from xsd_edge.errors import DeviceError
 from xsd_edge.machine import Machine
 from xsd_edge.runtime.engine import EngineOptions
 
@@ -77,15 +79,22 @@ def drawing(bench: Bench) -> Iterator[Drawing]:
 
     The loop on remembered logits is Python's work, of one core. Each process has engines of its
     own, with one thread.
+
+    Raises:
+        DeviceError: one of them was ended from outside.
     """
     count = _processes(bench.bundle)
     if count < 2:
         yield drawing_with(bench)
         return
-    with ProcessPoolExecutor(
-        count, get_context("spawn"), _open, (bench.bundle.folder,)
-    ) as processes:
-        yield partial(processes.map, _draw)
+    asked = (count, get_context("spawn"), _open, (bench.bundle.folder,))
+    try:
+        with ProcessPoolExecutor(*asked) as processes:
+            yield partial(processes.map, _draw)
+    except BrokenProcessPool as error:
+        raise DeviceError(
+            "a process that drew tokens was ended from outside; free some memory, then try again"
+        ) from error
 
 
 def binned(
