@@ -84,7 +84,7 @@ def measure(options: ProfileOptions, progress: Progress) -> Measured:
         reading=seen.reading,
         curve=measure_curve(session),
         memory=tap.memory,
-        peak_bytes=peak_resident_bytes(),
+        peak_bytes=peak_resident_bytes(resident),
         resident_bytes=resident,
         sampler=sampler,
     )

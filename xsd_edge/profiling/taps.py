@@ -167,9 +167,13 @@ def resident_bytes() -> int | None:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def peak_resident_bytes() -> int | None:
-    """The most this process ever held."""
-    return _kib_of(Path("/proc/self/status"), "VmHWM:")
+def peak_resident_bytes(seen: int | None) -> int | None:
+    """The most this process ever held; `seen` is what it was once seen to hold.
+
+    The kernel sums up its counters now and then, core by core: its peak may lie some pages lower.
+    """
+    peak = _kib_of(Path("/proc/self/status"), "VmHWM:")
+    return max((each for each in (peak, seen) if each is not None), default=None)
 
 
 def available_bytes() -> int | None:
