@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -63,6 +63,13 @@ class _Asked(NamedTuple):
         """Draws of one context."""
         return math.ceil(self.draws / len(self.group))
 
+    def tasks(
+        self, subject: Subject, modes: tuple[str, ...], seed: tuple[int, int]
+    ) -> Iterator[Task]:
+        """One a context."""
+        for number, context in enumerate(self.group):
+            yield Task(context, subject, modes, self.depths, self.each, (*seed, number))
+
 
 class Sampled:
     """Draws from groups of contexts in both modes, and again where a test flags."""
@@ -114,19 +121,9 @@ class Sampled:
     ) -> list[dict[tuple[str, int], Found]]:
         """Draw all contexts of some groups; each group's findings, summed up by mode and depth."""
         tasks = [
-            (
-                at,
-                Task(
-                    context,
-                    self._subject,
-                    tuple(modes),
-                    one.depths,
-                    one.each,
-                    (self._seed, stage, number),
-                ),
-            )
+            (at, task)
             for at, one in enumerate(asked)
-            for number, context in enumerate(one.group)
+            for task in one.tasks(self._subject, tuple(modes), (self._seed, stage))
         ]
         # The longest first: a process that began it last would keep the others waiting.
         tasks.sort(key=lambda pair: -pair[1].each)
