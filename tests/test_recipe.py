@@ -36,12 +36,14 @@ def test_every_shipped_recipe_loads(path: Path) -> None:
 def test_published_shapes_fit_together() -> None:
     recipe = require_shapes(load_recipe("video-llava-7b"))
     assert recipe.vision.tokens == 257
+    assert recipe.events is not None
     assert recipe.events.tokens == 582
+    assert recipe.events.width == recipe.language.hidden
     assert recipe.language.context > recipe.clip.frames * recipe.vision.tokens
     assert FRAMES in recipe.clip.prompt
     assert QUESTION in recipe.clip.prompt
-    assert recipe.drafter.event_hidden == recipe.language.hidden
-    assert recipe.drafter.event_bins == recipe.events.slices
+    assert recipe.drafter.event_side % recipe.drafter.event_patch == 0
+    assert recipe.drafter.event_cells <= 8  # rows and columns have words up to eight
 
 
 def test_a_rehearsal_wants_the_shapes_of_a_checkpoint() -> None:

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from xsd_edge import toml_files
 from xsd_edge.errors import RecipeError
-from xsd_edge.recipe import DrafterSpec, Recipe
+from xsd_edge.recipe import DrafterSpec, DrafterTraining, EarlySpec, EarlyTraining, Recipe
+from xsd_edge.world.spec import PLAIN, World, completed
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointSpec:
-    """The target and the event encoder's model: names on the Hugging Face hub, or folders, relative
-    to the recipe's file.
+    """The target, and a published event encoder's model that is only rehearsed: names on the
+    Hugging Face hub, or folders, relative to the recipe's file.
     """
 
     target: str
-    events: str
+    events: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class EventsSpec:
     """EventGPT's tower over pictures of slices of events."""
 
     slices: int
+    width: int  # of its tokens
     tower: VisionSpec
 
     @property
@@ -80,17 +83,21 @@ class EventsSpec:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRecipe:
-    """A pair whose target and event encoder were trained elsewhere."""
+    """A pair whose target was trained elsewhere; its drafter is trained as the demo's is."""
 
     name: str
     checkpoints: CheckpointSpec
     clip: ClipSpec
     language: LanguageSpec
     vision: VisionSpec
-    events: EventsSpec
     drafter: DrafterSpec
-    draft_vocabulary: int
+    draft_vocabulary: int  # that a rehearsal assumes; training finds its own
     folder: Path
+    events: EventsSpec | None = None  # None: a rehearsal reads events as the drafter does
+    drafter_training: DrafterTraining | None = None
+    early: EarlySpec | None = None
+    early_training: EarlyTraining | None = None
+    world: World = PLAIN  # what the drafter is trained in
 
     @classmethod
     def load(cls, path: Path) -> CheckpointRecipe:
@@ -99,10 +106,13 @@ class CheckpointRecipe:
         Raises:
             RecipeError: the file is missing, is not TOML, lacks a key or has an unknown one.
         """
-        return toml_files.load(cls, path)
+        return toml_files.load(cls, path, {"world": completed})
 
 
-def load_recipe(spec: str) -> Recipe | CheckpointRecipe:
+AnyRecipe: TypeAlias = "Recipe | CheckpointRecipe"
+
+
+def load_recipe(spec: str) -> AnyRecipe:
     """A recipe of either kind by name or path; a table [checkpoints] tells them apart.
 
     Raises:
@@ -113,7 +123,7 @@ def load_recipe(spec: str) -> Recipe | CheckpointRecipe:
     return kind.load(path)
 
 
-def require_shapes(recipe: Recipe | CheckpointRecipe) -> CheckpointRecipe:
+def require_shapes(recipe: AnyRecipe) -> CheckpointRecipe:
     """The recipe that a rehearsal can be made of.
 
     Raises:

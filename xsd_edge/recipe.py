@@ -89,7 +89,7 @@ class EarlySpec:
 
 @dataclass(frozen=True, slots=True)
 class TargetTraining:
-    """Steps and rates of the target's three phases."""
+    """Steps and rates of the target's five phases."""
 
     tower_steps: int
     tower_batch: int
@@ -103,6 +103,10 @@ class TargetTraining:
     vision_rate: float
     questions: int
     motion_weight: float
+    patch_places_steps: int
+    places_steps: int
+    places_rate: float
+    place_weight: float
 
 
 @dataclass(frozen=True, slots=True)

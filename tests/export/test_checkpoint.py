@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -56,10 +59,34 @@ UNCHANGED: Changes = {}
 EDITED: Changes = {  # what differs from the shipped recipe, by table
     **SHAPES,
     "checkpoints": {"target": "published", "events": "nobody/events"},
+    "drafter": {
+        "event_side": 32,
+        "event_patch": 8,
+        "event_hidden": 24,
+        "event_layers": 1,
+        "event_heads": 2,
+        "align_hidden": 32,
+        "head_width": 48,
+        "head_heads": 3,
+        "head_intermediate": 64,
+        "head_context": 224,
+    },
+    "drafter_training": {
+        "scenes": 6,
+        "questions": 1,
+        "align_steps": 4,
+        "steps": 60,
+        "batch": 4,
+        "feedback": 2,
+        "predictor_steps": 4,
+    },
 }
 
 
-def write_published(folder: Path) -> None:
+Shapes = Mapping[str, Mapping[str, int]]
+
+
+def write_published(folder: Path, shapes: Shapes = SHAPES) -> None:
     """In the layout of transformers, with a tokenizer that begins texts as Llama's does."""
     words = byte_tokenizer()
     places = [AddedToken(t, normalized=False, special=True) for t in (IMAGE, VIDEO)]
@@ -70,7 +97,7 @@ def write_published(folder: Path) -> None:
     words.post_processor = processors.TemplateProcessing(
         single="<|im_start|> $A", special_tokens=[("<|im_start|>", 1)]
     )
-    said, seen = SHAPES["language"], SHAPES["vision"]
+    said, seen = shapes["language"], shapes["vision"]
     config = VideoLlavaConfig(
         vision_config=CLIPVisionConfig(
             hidden_size=seen["hidden"],
@@ -100,7 +127,9 @@ def write_published(folder: Path) -> None:
     model: Any = VideoLlavaForConditionalGeneration(config)  # `to` is typed as a function
     with torch.no_grad():  # layers weak beside what they read: large margins
         model.model.language_model.embed_tokens.weight.normal_(0, 0.1)
-        model.lm_head.weight.copy_(model.model.language_model.embed_tokens.weight)
+        # Behind each token the next one: answers say many tokens, which a draft head can learn.
+        table = model.model.language_model.embed_tokens.weight
+        model.lm_head.weight.copy_(table.roll(1, 0))
         model.model.image_tower.load_state_dict(model.model.video_tower.state_dict())
     model.to(torch.float16).save_pretrained(folder)
     words.save(str(folder / "tokenizer.json"))
@@ -218,6 +247,63 @@ def test_engines_for_a_board(exported: Exporting) -> None:
 def test_a_session_without_a_draft_head_reads_no_events(exported: Exporting) -> None:
     session = Session(exported("cpu")[0])
     assert session.silence().aligned.shape == (1, 0, SHAPES["language"]["hidden"])
+
+
+@pytest.fixture(scope="module")
+def learning(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place of its own, with the same checkpoint, whose drafter is trained as a user does."""
+    folder = tmp_path_factory.mktemp("learning")
+    (folder / "published").symlink_to(place / "published")
+    (folder / "calibration").symlink_to(place / "calibration")
+    written(folder)
+    done = train(folder, "drafter")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith("weights/video-llava-7b-drafter.safetensors")
+    return folder
+
+
+def train(folder: Path, phase: str) -> subprocess.CompletedProcess[str]:
+    recipe, run = folder / f"{NAME}.toml", folder / "run"
+    return subprocess.run(
+        [sys.executable, "-m", "xsd_edge", "train", phase, "--recipe", recipe, "-o", run],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "XSD_EDGE_CACHE": str(folder / "cache")},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def test_a_drafter_trained_for_it_is_in_its_bundle(learning: Path, command: Python) -> None:
+    """The whole road of a user's own pair: train, export, run; plain and drafted answers agree."""
+    folder = learning / "bundle"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(learning)
+        export_bundle(
+            load_recipe(str(learning / f"{NAME}.toml")),
+            Board.load("cpu"),
+            folder,
+            cache=learning / "cache",
+            report=lambda line: None,
+        )
+    manifest = Bundle(folder).manifest
+    assert manifest.drafter.has_head
+    assert {"event_encoder", "alignment", "draft_head"} <= set(manifest.parts)
+    assert (manifest.clip.event_side, manifest.clip.image_side) == (32, 28)
+    assert set(manifest.provenance) >= {"target", "drafter"}
+    run = ("run", "--bundle", folder, "--camera", "demo", "--fast", "--max-tokens", "24")
+    done = command(*run, "--gamma", "4", "--exact", "--compare-plain", "--json")
+    assert done.returncode == 0, done.stderr
+    answer, _ = [json.loads(line) for line in done.stdout.splitlines()]
+    assert answer["equal"]
+    assert answer["drafted"] > 0
+
+
+def test_what_is_trained_already_is_not_trained(learning: Path) -> None:
+    for phase in ("target", "places"):
+        assert_one_line_error(train(learning, phase), 6, "names a published target")
+    assert_one_line_error(train(learning, "early"), 6, "has no [early]")
 
 
 @pytest.mark.parametrize(

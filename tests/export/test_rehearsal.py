@@ -18,7 +18,7 @@ from xsd_edge.checkpoint_recipe import (
     load_recipe,
     require_shapes,
 )
-from xsd_edge.export import rtx
+from xsd_edge.export import rehearsal, rtx
 from xsd_edge.export.rehearsal import rehearse
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
@@ -44,10 +44,9 @@ def shrunk() -> CheckpointRecipe:
         recipe,
         language=LanguageSpec(256, 200, 96, 160, 8, 3, 128),
         vision=tower,
-        events=EventsSpec(5, tower),
+        events=EventsSpec(5, 96, tower),
         drafter=replace(
             recipe.drafter,
-            event_hidden=96,
             align_hidden=64,
             head_width=64,
             head_heads=2,
@@ -78,6 +77,16 @@ def test_every_part_is_made_and_judged(shrunk: CheckpointRecipe) -> None:
     assert said[0].endswith("of the language model's 8 layers only 2")
     assert (found["parts"]["target"]["layers"], found["parts"]["target"]["of_layers"]) == (2, 8)
     assert "peak memory" in said[-1]
+
+
+def test_events_are_read_as_the_drafter_does_where_no_encoder_is_named(
+    shrunk: CheckpointRecipe,
+) -> None:
+    spec = replace(shrunk.drafter, event_layers=1, event_hidden=24, event_heads=2)
+    network, feeds = rehearsal._event_encoder(replace(shrunk, events=None, drafter=spec))
+    assert feeds[0]["events"].shape == (1, 10, 128, 128)
+    (features,) = network.reference(*network.example)
+    assert features.shape == (1, spec.event_tokens, 24)
 
 
 TOWER = """

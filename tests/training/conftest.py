@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 from safetensors.torch import save_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from tests.export.conftest import LANGUAGE, byte_tokenizer, smallest_recipe
 from xsd_edge.models.target import TrainedPart, add_low_rank, build_target
@@ -61,7 +61,7 @@ def tiny_recipe(folder: Path) -> Recipe:
     )
 
 
-def write_pair(place: Path, language: LlamaConfig = LANGUAGE) -> TinyPair:
+def write_pair(place: Path) -> TinyPair:
     """A base model at random, and a target as if it had been trained."""
     torch.manual_seed(0)
     recipe = tiny_recipe(place / "recipe")
@@ -69,13 +69,12 @@ def write_pair(place: Path, language: LlamaConfig = LANGUAGE) -> TinyPair:
     weights.parent.mkdir(parents=True)
     snapshot = place / "cache" / "nobody--tiny"
     snapshot.mkdir(parents=True)
-    base = LlamaForCausalLM(language).state_dict()
-    if language.tie_word_embeddings:
-        del base["lm_head.weight"]
+    base = LlamaForCausalLM(LANGUAGE).state_dict()
+    del base["lm_head.weight"]
     save_file(base, snapshot / "model.safetensors")
-    language.save_pretrained(snapshot)
+    LANGUAGE.save_pretrained(snapshot)
     byte_tokenizer().save(str(snapshot / "tokenizer.json"))
-    target = build_target(recipe.target, language, base)
+    target = build_target(recipe.target, LANGUAGE, base)
     add_low_rank(target, recipe.target.low_rank)
     save_file(TrainedPart.of(target).tensors, weights)
     write_recipe(recipe, recipe.folder / "tiny.toml")

@@ -18,6 +18,7 @@ from xsd_edge.training.clips import (
     clip_batches,
     encode_exchange,
     motion_labels,
+    place_labels,
 )
 from xsd_edge.world.scenes import Scene
 from xsd_edge.world.surroundings import Fence, Surroundings
@@ -98,6 +99,19 @@ def test_motion_is_named_where_the_thing_is_once_it_has_moved() -> None:
         assert labels[frame, at].tolist() == [right, quickly]
         assert labels[frame, 1 + 3 * 4 + 3].tolist() == [4, 2]  # still, in both lists the last
         assert (labels[frame, 0] == IGNORED).all()  # CLS
+        assert (labels[frame, :, 0] != IGNORED).sum() == 2
+
+
+def test_places_are_named_wherever_a_thing_is_seen() -> None:
+    """Also in the first frame: a place needs no time. Of two in a patch the nearer one counts."""
+    moving = Thing("circle", "red", "small", 8, 24, "to the right", "quickly")
+    still, behind = Thing("cross", "blue", "small", 56, 57), Thing("square", "red", "small", 52, 50)
+    scene = Scene(0, (moving, still, replace(behind, depth=9)), 30.0, (0, 0))
+    labels = place_labels(scene, RECIPE).reshape(8, 17, 2)
+    for frame in range(8):
+        x = 8 + 34 * (frame + 1) / 8
+        assert labels[frame, 1 + (24 // 16) * 4 + int(x // 16)].tolist() == [3, int(x // 8)]
+        assert labels[frame, 16].tolist() == [7, 7]
         assert (labels[frame, :, 0] != IGNORED).sum() == 2
 
 

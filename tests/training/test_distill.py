@@ -98,7 +98,7 @@ def test_answers_that_the_drafter_learns_from_have_every_word(level: str) -> Non
 
     recipe = Recipe.load(Path("export/demo.toml"))
     questions = recipe.drafter_training.questions
-    drawn = [Scene.from_seed(seed, LEVELS[level]) for seed in seeds_of(recipe)]
+    drawn = [Scene.from_seed(seed, LEVELS[level]) for seed in seeds_of(recipe.drafter_training)]
     asked = [asked for scene in drawn for asked in asked_about(scene, questions)]
     learnt = {word for exchange in asked for word in words(exchange.answer)}
     assert learnt | {w for e in asked for w in words(e.question)} == vocabulary(LEVELS[level])

@@ -14,6 +14,7 @@ from tests.export.conftest import byte_tokenizer, tiny_recipe
 from xsd_edge.models.drafter import MASKED, EventEncoder
 from xsd_edge.models.early import Early
 from xsd_edge.recipe import Recipe
+from xsd_edge.runtime.prompt import Prompt
 from xsd_edge.training.early import (
     EarlyExamples,
     early_batches,
@@ -52,7 +53,8 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
 
 @pytest.fixture(scope="module")
 def examples(recipe: Recipe, words: Tokenizer) -> EarlyExamples:
-    return gather(range(2), 3, recipe, words, true_answers(words, END), lambda done: None)
+    prompt = Prompt(words, recipe.target.prompt)
+    return gather(range(2), 3, recipe, prompt, true_answers(prompt, END), lambda done: None)
 
 
 def test_each_answer_follows_the_last_one_to_the_same_question(
@@ -82,7 +84,8 @@ def test_a_batch_asks_for_the_answer_and_for_nothing_else(
     examples: EarlyExamples, recipe: Recipe
 ) -> None:
     vocabulary = np.unique([t for e in examples.examples for t in e.answer])[1:].astype(np.int32)
-    batch = next(early_batches([examples], recipe, vocabulary, 16))
+    assert recipe.early is not None
+    batch = next(early_batches([examples], recipe.early.previous, vocabulary, 16))
     known = {(*e.question, *e.answer)[:-1]: e for e in examples.examples}
     for tokens, wanted in zip(batch.tokens.tolist(), batch.wanted.tolist(), strict=True):
         example = next(e for text, e in known.items() if tuple(tokens[: len(text)]) == text)
@@ -124,6 +127,7 @@ def test_rows_see_only_what_came_before(recipe: Recipe) -> None:
 def test_it_learns(examples: EarlyExamples, recipe: Recipe, tmp_path: Path) -> None:
     torch.manual_seed(0)
     assert recipe.early is not None
+    assert recipe.early_training is not None
     vocabulary = np.unique([t for e in examples.examples for t in e.answer]).astype(np.int32)
     early = Early(recipe.early, recipe.drafter, WIDTH, len(vocabulary))
     table = torch.randn(288, WIDTH)
@@ -132,9 +136,9 @@ def test_it_learns(examples: EarlyExamples, recipe: Recipe, tmp_path: Path) -> N
     phase = Phase(
         "early", tmp_path, {"0": early}, False, lambda n, s, t, v: losses.append(v["said"])
     )
-    batches = early_batches([examples], recipe, vocabulary, 4)
+    batches = early_batches([examples], recipe.early.previous, vocabulary, 4)
     probe = EventProbe(recipe.drafter.event_hidden)
-    train_early(early, probe, batches, table, recipe, phase)
+    train_early(early, probe, batches, table, recipe.early_training, phase)
     assert np.mean(losses[-5:]) < 0.8 * losses[0]
 
 

@@ -11,12 +11,14 @@ import pytest
 from tests.conftest import ROOT
 from xsd_edge.errors import TrainingError
 from xsd_edge.events.packet import EventPacket, Geometry
+from xsd_edge.export.pair import clip_info
 from xsd_edge.recipe import Recipe
 from xsd_edge.training.paired import Frame, Windows, from_video, sliding, square, video_frames
 
 pytestmark = pytest.mark.host
 
-RECIPE = Recipe.load(ROOT / "export" / "demo.toml")
+CLIP = clip_info(Recipe.load(ROOT / "export" / "demo.toml"))
+SIDE = CLIP.event_side
 
 
 def write_video(path: Path, frames: int = 25, rate: int = 25) -> Path:
@@ -37,7 +39,7 @@ def write_video(path: Path, frames: int = 25, rate: int = 25) -> Path:
 
 def test_every_frame_of_a_video_ends_a_window(tmp_path: Path) -> None:
     path = write_video(tmp_path / "moves.mp4")
-    found = list(from_video(path, 400_000, RECIPE))
+    found = list(from_video(path, 400_000, SIDE))
     assert len(found) == 15  # 25 frames of 40 ms, the first 0.4 s lead up to one
     for window in found:
         assert window.geometry == Geometry(128, 128)
@@ -50,7 +52,7 @@ def test_every_frame_of_a_video_ends_a_window(tmp_path: Path) -> None:
 
 def test_windows_become_what_the_networks_read(tmp_path: Path) -> None:
     path = write_video(tmp_path / "moves.mp4")
-    found = Windows.of(from_video(path, 400_000, RECIPE), 400_000, RECIPE)
+    found = Windows.of(from_video(path, 400_000, SIDE), 400_000, CLIP)
     assert found.counts.shape == (15, 10, 64, 64)
     assert found.frames.shape == (15, 64, 64, 3)
     assert found.counts.dtype == np.float16
@@ -62,7 +64,7 @@ def test_windows_become_what_the_networks_read(tmp_path: Path) -> None:
 def test_a_video_that_is_too_short_says_so(tmp_path: Path) -> None:
     path = write_video(tmp_path / "short.mp4", frames=4)
     with pytest.raises(TrainingError, match="longer recording, or a shorter --window-ms"):
-        Windows.of(from_video(path, 1_000_000, RECIPE), 1_000_000, RECIPE)
+        Windows.of(from_video(path, 1_000_000, SIDE), 1_000_000, CLIP)
 
 
 def test_what_is_no_video_is_named(tmp_path: Path) -> None:

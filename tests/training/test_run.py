@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import LlamaConfig
 
 from tests.conftest import ROOT
+from tests.export.test_checkpoint import SHAPES, write_published
+from tests.export.test_checkpoint import written as written_checkpoint
 from tests.training.conftest import TinyPair, write_pair
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
@@ -191,26 +192,28 @@ def test_what_comes_first_is_said(pair: TinyPair, aligned: Path, tmp_path: Path)
     assert "--loss must be kl+tv or kl or tv or ce" in done.stderr
 
 
-def test_a_pair_of_the_real_shapes(tmp_path: Path) -> None:
-    """A random Video-LLaVA of 32064 tokens, two layers and width 512: the same commands."""
-    language = LlamaConfig(
-        vocab_size=32064,
-        hidden_size=512,
-        intermediate_size=1024,
-        num_hidden_layers=2,
-        num_attention_heads=8,
-        num_key_value_heads=8,
-        max_position_embeddings=4096,
-        initializer_range=0.005,
-        rope_parameters={"rope_theta": 10000.0, "rope_type": "default"},
-        tie_word_embeddings=False,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=2,
-    )
-    pair = write_pair(tmp_path, language)
+def test_a_checkpoint_of_the_real_shapes(tmp_path: Path) -> None:
+    """A random Video-LLaVA of 32064 tokens, two layers and width 512, as published: the same
+    commands.
+    """
+    shapes: dict[str, dict[str, int]] = {
+        "language": {
+            "vocabulary": 32064,
+            "words": 32000,
+            "hidden": 512,
+            "intermediate": 1024,
+            "layers": 2,
+            "heads": 8,
+            "context": 2560,
+        },
+        "vision": {**SHAPES["vision"], "image_size": 224},
+    }
+    write_published(tmp_path / "published", shapes)
+    recipe = written_checkpoint(tmp_path, shapes)
+    pair = TinyPair(tmp_path / f"{recipe.name}.toml", tmp_path / "cache")
     for phase in ("align", "draft", "accept"):
         done = train(pair, phase, tmp_path / "run")
         assert done.returncode == 0, done.stderr
-    assert written(pair)["alignment.net.2.weight"].shape[0] == 512
-    assert all(torch.isfinite(t.float()).all() for t in written(pair).values())
+    tensors = load_file(tmp_path / recipe.drafter.trained)
+    assert tensors["alignment.net.2.weight"].shape[0] == 512
+    assert all(torch.isfinite(tensor.float()).all() for tensor in tensors.values())

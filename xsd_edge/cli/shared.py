@@ -6,14 +6,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from xsd_edge.errors import ExtraMissingError
-
-if TYPE_CHECKING:
-    from xsd_edge.recipe import Recipe
 
 RecipeOption = Annotated[
     str,
@@ -21,13 +18,6 @@ RecipeOption = Annotated[
         "--recipe", metavar="NAME|FILE", help="A recipe: a name in export/, or a TOML file."
     ),
 ]
-
-
-def find_recipe(spec: str) -> Recipe:
-    from xsd_edge import toml_files
-    from xsd_edge.recipe import Recipe
-
-    return Recipe.load(toml_files.find("export", spec))
 
 
 def cache_folder() -> Path:

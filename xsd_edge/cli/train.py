@@ -12,7 +12,7 @@ import typer
 
 from xsd_edge import console
 from xsd_edge.cli.group import PLAIN, app
-from xsd_edge.cli.shared import RecipeOption, cache_folder, find_recipe, needs
+from xsd_edge.cli.shared import RecipeOption, cache_folder, needs
 
 if TYPE_CHECKING:
     from xsd_edge.training.bench import Run
@@ -40,11 +40,25 @@ def train_target_command(
     resume: ResumeOption = False,
     save_every: SaveOption = EVERY_S,
 ) -> None:
-    """Teach the language model to see: tower, projector, then low-rank updates (build host)."""
+    """Teach the language model to see: tower, projector, low-rank updates, places (build host)."""
     with _run(recipe, folder, resume, save_every) as run:
         from xsd_edge.training.run import train_target
 
         _finish(run, train_target)
+
+
+@train.command("places")
+def train_places_command(
+    recipe: RecipeOption = "demo",
+    folder: FolderOption = None,
+    resume: ResumeOption = False,
+    save_every: SaveOption = EVERY_S,
+) -> None:
+    """Teach the trained target where things are: the last phase of `target` by itself."""
+    with _run(recipe, folder, resume, save_every) as run:
+        from xsd_edge.training.run import train_places
+
+        _finish(run, train_places)
 
 
 @train.command("drafter")
@@ -202,7 +216,9 @@ def _check_loss(given: str, known: Mapping[str, object]) -> None:
 
 @contextmanager
 def _run(recipe: str, folder: Path | None, resume: bool, save_every: float) -> Iterator[Run]:
-    pair = find_recipe(recipe)
+    from xsd_edge.checkpoint_recipe import load_recipe
+
+    pair = load_recipe(recipe)
     with needs("export", "xsd-edge train"):
         from xsd_edge.training.bench import Run
         from xsd_edge.training.loop import ALONE

@@ -14,19 +14,18 @@ import torch
 from xsd_edge.calibration.batches import Feeds, Pair, batches
 from xsd_edge.calibration.clips import CalibrationSet, Clip, digest, set_path
 from xsd_edge.calibration.ranges import PartRanges, Ranges, measure
-from xsd_edge.checkpoint_recipe import CheckpointRecipe
+from xsd_edge.checkpoint_recipe import AnyRecipe
 from xsd_edge.export.networks import Network
 from xsd_edge.export.pair import load, networks_of
 from xsd_edge.export.sensitivity import costs
 from xsd_edge.export.smoothing import smooth
-from xsd_edge.recipe import Recipe
 
 Report = Callable[[str], None]
 Progress = Callable[[str, int, int, Mapping[str, float]], None]
 
 
 def write_ranges(
-    recipe: Recipe | CheckpointRecipe,
+    recipe: AnyRecipe,
     path: Path | None,
     *,
     cache: Path,

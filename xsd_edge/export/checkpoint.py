@@ -17,15 +17,14 @@ from xsd_edge.errors import AssetError, RecipeError
 from xsd_edge.models.trained import language_config, language_info
 from xsd_edge.models.video_llava import load_video_llava, masked_tokens
 from xsd_edge.runtime.prompt import FRAMES, QUESTION, Prompt
-from xsd_edge.world.spec import PLAIN
 
 PROBE = "What happens?"  # a question whose tokens are compared
 
 
 def load_checkpoint(
     recipe: CheckpointRecipe, cache: Path, report: Callable[[str], None]
-) -> tuple[Pair, str, dict[str, str]]:
-    """The target in float32, without a drafter; its tokenizer's JSON; hashes of its files.
+) -> tuple[Pair, str]:
+    """The target in float32, without a drafter; and its tokenizer's JSON.
 
     float32 takes four bytes a parameter, 28 GB for 7B, and the language model's builder, a process
     of its own, as much again.
@@ -47,14 +46,21 @@ def load_checkpoint(
     masked = masked_tokens(model.config, recipe.language.words)
     info = language_info(config, recipe.language.context, "float32", masked)
     _require_prompt(folder, recipe, words, model.config.video_token_index)
-    pair = Pair(recipe.name, model, info, words, recipe.clip.prompt, clip_of(recipe), PLAIN)
+    prompt = recipe.clip.prompt
+    pair = Pair(recipe.name, model, info, words, prompt, clip_of(recipe), recipe.world)
+    return pair, tokenizer_json
+
+
+def checkpoint_hashes(recipe: CheckpointRecipe, cache: Path) -> dict[str, str]:
+    """sha256 of the target's weights."""
+    folder = fetch_checkpoint(recipe.checkpoints.target, recipe.folder, cache)
     weights = sorted(folder.glob("*.safetensors"))
-    return pair, tokenizer_json, {"target": " ".join(sha256_of(path) for path in weights)}
+    return {"target": " ".join(sha256_of(path) for path in weights)}
 
 
 def clip_of(recipe: CheckpointRecipe) -> ClipInfo:
-    """What the target is shown; no network reads the events."""
-    clip, vision = recipe.clip, recipe.vision
+    """What the target is shown, and how a trained drafter sees the events."""
+    clip, vision, drafter = recipe.clip, recipe.vision, recipe.drafter
     return ClipInfo(
         frames=clip.frames,
         image_side=vision.image_size,
@@ -63,8 +69,8 @@ def clip_of(recipe: CheckpointRecipe) -> ClipInfo:
         image_mean=clip.image_mean,
         image_std=clip.image_std,
         resize="bicubic",
-        event_side=0,
-        event_bins=0,
+        event_side=drafter.event_side,
+        event_bins=drafter.event_bins,
     )
 
 

@@ -6,13 +6,14 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from xsd_edge.checkpoint_recipe import AnyRecipe
 from xsd_edge.errors import TrainingError
 from xsd_edge.export.networks import EXAMPLE_ROWS, Network, head_network
 from xsd_edge.models.early import Early
-from xsd_edge.recipe import DrafterSpec, Recipe
+from xsd_edge.recipe import DrafterSpec
 
 
-def load_early(recipe: Recipe, width: int, vocabulary: int) -> Early | None:
+def load_early(recipe: AnyRecipe, width: int, vocabulary: int) -> Early | None:
     """The trained early drafter in float32; None where the recipe has none.
 
     Raises:

@@ -20,7 +20,7 @@ from xsd_edge.bundle_writer import BundleWriter
 from xsd_edge.calibration.batches import Feeds, Pair, batches, prompts
 from xsd_edge.calibration.clips import CalibrationSet, Clip, digest, scene_clip
 from xsd_edge.calibration.ranges import PartRanges
-from xsd_edge.checkpoint_recipe import CheckpointRecipe
+from xsd_edge.checkpoint_recipe import AnyRecipe
 from xsd_edge.export import rtx
 from xsd_edge.export.calibrate import model_digest, ranges_for
 from xsd_edge.export.fixed import fixed_sizes
@@ -33,7 +33,6 @@ from xsd_edge.export.parity import TOLERANCE, Arrays, Parity
 from xsd_edge.export.small_part import SmallPart, for_cpu, for_engine, require_engines
 from xsd_edge.export.target import NOT_ROUNDED, embedding_table, export_target
 from xsd_edge.export.target_parity import Agreement, check_target, speak, target_reference
-from xsd_edge.recipe import Recipe
 from xsd_edge.world.scenes import DESCRIBE, HELD_OUT
 
 Report = Callable[[str], None]
@@ -54,7 +53,7 @@ def silent(phase: str, step: int, steps: int, values: Mapping[str, float]) -> No
 
 
 def export_bundle(
-    recipe: Recipe | CheckpointRecipe,
+    recipe: AnyRecipe,
     board: Board,
     folder: Path,
     *,

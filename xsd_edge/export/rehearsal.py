@@ -11,6 +11,7 @@ import gc
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,11 @@ from xsd_edge.models.drafter import (
     AcceptancePredictor,
     AlignmentMlp,
     DraftHead,
+    EventEncoder,
     EventMemory,
 )
 from xsd_edge.models.eventgpt import EventGptEncoder, FoldedEncoder
+from xsd_edge.recipe import DrafterSpec
 
 Report = Callable[[str], None]
 Progress = Callable[[str, int, int, Mapping[str, float]], None]
@@ -91,8 +94,7 @@ Made = tuple[Network, list[Feeds]]
 
 def _makers(recipe: CheckpointRecipe) -> Iterator[Callable[[], Made]]:
     """One function per small part, so that one of the large ones is in memory at a time."""
-    width, spec = recipe.language.hidden, recipe.drafter
-    tokens = recipe.events.tokens
+    width, spec, tokens = recipe.language.hidden, _drafter(recipe), _event_tokens(recipe)
     features, aligned = _random(1, tokens, spec.event_hidden), _random(1, tokens, width)
     yield lambda: _vision(recipe)
     yield lambda: _event_encoder(recipe)
@@ -126,21 +128,37 @@ def _vision(recipe: CheckpointRecipe) -> Made:
     return vision_network(model, torch.from_numpy(images)), [{"pixels": images}]
 
 
+def _drafter(recipe: CheckpointRecipe) -> DrafterSpec:
+    """As the drafter would be behind the event encoder that is rehearsed."""
+    events = recipe.events
+    return replace(recipe.drafter, event_hidden=events.width) if events else recipe.drafter
+
+
+def _event_tokens(recipe: CheckpointRecipe) -> int:
+    return recipe.events.tokens if recipe.events else recipe.drafter.event_tokens
+
+
 def _event_encoder(recipe: CheckpointRecipe) -> Made:
-    tower, width = recipe.events.tower, recipe.drafter.event_hidden
-    module = FoldedEncoder(EventGptEncoder(clip_config(tower), width))
+    events, spec = recipe.events, recipe.drafter
+    module: nn.Module
+    if events is None:
+        module = EventEncoder(spec)
+        read = _random(1, 2 * spec.event_bins, spec.event_side, spec.event_side)
+    else:
+        tower = events.tower
+        module = FoldedEncoder(EventGptEncoder(clip_config(tower), events.width))
+        read = _random(events.slices, 3, tower.image_size, tower.image_size)
     module.train(False)
-    pixels = _random(recipe.events.slices, 3, tower.image_size, tower.image_size)
-    example = (torch.from_numpy(pixels),)
+    example = (torch.from_numpy(read),)
     network = Network("event_encoder", module, ("events",), ("features",), example)
-    return network, [{"events": pixels}]
+    return network, [{"events": read}]
 
 
 def _draft_head(recipe: CheckpointRecipe) -> Made:
     spec, width = recipe.drafter, recipe.language.hidden
     head = DraftHead(spec, width, recipe.draft_vocabulary)
     head.train(False)
-    network = draft_head_network(head, spec, width, recipe.events.tokens)
+    network = draft_head_network(head, spec, width, _event_tokens(recipe))
     feeds = {n: t.numpy() for n, t in zip(network.inputs, network.example, strict=True)}
     feeds |= {name: feeds[name][:, :0] for name in ("past_keys", "past_values")}
     feeds["position"] = np.arange(EXAMPLE_ROWS)

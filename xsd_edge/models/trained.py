@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -13,7 +14,7 @@ from xsd_edge.assets import fetch_base
 from xsd_edge.bundle import TargetInfo
 from xsd_edge.errors import TrainingError
 from xsd_edge.models.base_model import load_base
-from xsd_edge.models.target import TrainedPart, build_target
+from xsd_edge.models.target import TrainedPart, add_low_rank, build_target
 from xsd_edge.recipe import Recipe
 
 CONTEXT = 512  # longest sequence of the demo target: prompt, 8 frames, question and answer
@@ -28,6 +29,24 @@ def trained_target(
         TrainingError: it has not been trained.
         AssetError: the base model cannot be had.
     """
+    return _trained(recipe, cache, lambda model: None)
+
+
+def trainable_target(
+    recipe: Recipe, cache: Path
+) -> tuple[VideoLlavaForConditionalGeneration, Tokenizer, str]:
+    """The same with the low-rank updates apart from the weights, to go on learning.
+
+    Raises:
+        TrainingError: it has not been trained.
+        AssetError: the base model cannot be had.
+    """
+    return _trained(recipe, cache, lambda model: add_low_rank(model, recipe.target.low_rank))
+
+
+def _trained(
+    recipe: Recipe, cache: Path, prepare: Callable[[VideoLlavaForConditionalGeneration], None]
+) -> tuple[VideoLlavaForConditionalGeneration, Tokenizer, str]:
     path = recipe.folder / recipe.target.trained
     if not path.is_file():
         raise TrainingError(
@@ -36,6 +55,7 @@ def trained_target(
     base = load_base(fetch_base(recipe.base, cache))
     with no_init_weights():  # all of it is read
         model = build_target(recipe.target, base.config, base.tensors)
+    prepare(model)
     TrainedPart(load_file(str(path))).into(model)
     return model.eval(), Tokenizer.from_str(base.tokenizer_json), base.tokenizer_json
 

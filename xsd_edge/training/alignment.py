@@ -14,16 +14,15 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import VideoLlavaForConditionalGeneration
 
+from xsd_edge.calibration.batches import Pair, visual_of
 from xsd_edge.models.drafter import Drafter
-from xsd_edge.recipe import Recipe
+from xsd_edge.recipe import DrafterTraining
 from xsd_edge.training.loop import Phase
 from xsd_edge.training.losses import Mean, contrastive, relative_squared_error
 from xsd_edge.training.paired import Windows
-from xsd_edge.training.patches import normalized
 from xsd_edge.training.precision import fast_products
-from xsd_edge.training.target import visual_tokens
+from xsd_edge.video.preprocess import pixels
 from xsd_edge.world.scenes import Scene
 from xsd_edge.world.things import SIDE, Motion, Thing
 
@@ -102,15 +101,13 @@ class Seen:
     visual: Tensor  # [N, P, D] its visual tokens, without CLS
 
     @classmethod
-    def by(
-        cls, target: VideoLlavaForConditionalGeneration, windows: Windows, recipe: Recipe
-    ) -> Seen:
-        """Show the frames to tower and projector."""
+    def by(cls, pair: Pair, windows: Windows) -> Seen:
+        """Show the frames to the target's tower and projector."""
         tokens = []
         with torch.no_grad():
-            for start in range(0, len(windows.frames), ALIGN_BATCH):
-                images = normalized(windows.frames[start : start + ALIGN_BATCH], recipe)
-                tokens.append(visual_tokens(target, images[:, None])[:, 1:].float())
+            for frame in windows.frames:
+                shown = torch.from_numpy(pixels(frame, pair.clip))
+                tokens.append(visual_of(pair, shown)[:, 1:].float())
         return cls(windows, torch.cat(tokens))
 
     @property
@@ -153,12 +150,11 @@ def train_alignment(
     drafter: Drafter,
     batches: Iterator[AlignBatch],
     scale: float,
-    recipe: Recipe,
+    spec: DrafterTraining,
     phase: Phase,
     loss: str = "mse",
 ) -> None:
     """`loss` is a key of LOSSES. With several workers each tells its own rows' cells apart."""
-    spec = recipe.drafter_training
 
     def loss_of(batch: AlignBatch) -> tuple[list[Mean], dict[str, float]]:
         return align_terms(drafter, batch, scale, loss), {}

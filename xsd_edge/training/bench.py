@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import VideoLlavaForConditionalGeneration
 
+from xsd_edge.calibration.batches import Pair
+from xsd_edge.checkpoint_recipe import AnyRecipe
 from xsd_edge.errors import TrainingError
+from xsd_edge.export.pair import load_target
 from xsd_edge.export.target import export_target
 from xsd_edge.models.drafter import Drafter, DraftHead
-from xsd_edge.models.trained import CONTEXT, target_info, trained_target
-from xsd_edge.recipe import Recipe
+from xsd_edge.recipe import DrafterTraining, Recipe
 from xsd_edge.training import drafter as drafting
 from xsd_edge.training.alignment import AlignBatch, Meanings, scene_batches, train_alignment
 from xsd_edge.training.distill import Collector, Distilled, collect
@@ -34,7 +34,7 @@ DISTILLED_FROM = 50_000_000  # first scene seed that the drafter learns from
 class Run:
     """What one command trains, where it keeps its state, and who works on it."""
 
-    recipe: Recipe
+    recipe: AnyRecipe
     folder: Path
     cache: Path
     resume: bool
@@ -52,6 +52,33 @@ class Run:
             self.save_every_s,
             self.workers,
         )
+
+    def own_recipe(self, what: str) -> Recipe:
+        """The recipe, where the target is trained here too.
+
+        Raises:
+            TrainingError: it names a published target.
+        """
+        if isinstance(self.recipe, Recipe):
+            return self.recipe
+        raise TrainingError(
+            f"recipe {self.recipe.name} names a published target, so there is no {what} for it; "
+            f"go on with: xsd-edge train drafter --recipe {self.recipe.name}"
+        )
+
+    @property
+    def drafter_training(self) -> DrafterTraining:
+        """How long the drafter's phases train.
+
+        Raises:
+            TrainingError: the recipe does not say.
+        """
+        if self.recipe.drafter_training is None:
+            raise TrainingError(
+                f"recipe {self.recipe.name} has no table [drafter_training]; "
+                "copy the one of export/demo.toml"
+            )
+        return self.recipe.drafter_training
 
     def require_alone(self, what: str) -> None:
         """Refuse to share out what trains in one process.
@@ -76,6 +103,7 @@ class Bench:
     """What the drafter's phases work on: the drafter, what the target said, what words mean."""
 
     run: Run
+    spec: DrafterTraining
     drafter: Drafter
     data: Distilled
     examples: drafting.Examples
@@ -90,25 +118,24 @@ class Bench:
     def align(self, loss: str = "mse") -> None:
         batches = self._clips()
         scale, phase = self.meanings.scale, self.run.phase("align", *self._seeing())
-        train_alignment(self.drafter, batches, scale, self.run.recipe, phase, loss)
+        train_alignment(self.drafter, batches, scale, self.spec, phase, loss)
 
     def draft(self, loss: str = "kl+tv") -> None:
         phase = self.run.phase("draft", *self._drafting())
-        drafting.train_head(self.drafter, self.examples, self.table, self.run.recipe, phase, loss)
+        drafting.train_head(self.drafter, self.examples, self.table, self.spec, phase, loss)
 
     def accept(self) -> None:
         phase = self.run.phase("accept", self.drafter.predictor)
-        drafting.train_predictor(self.drafter, self.examples, self.table, self.run.recipe, phase)
+        drafting.train_predictor(self.drafter, self.examples, self.table, self.spec, phase)
 
     def joint(self, weights: drafting.JointWeights) -> None:
-        recipe = self.run.recipe
         drafting.train_jointly(
             self.drafter,
             self.examples,
             self._clips(),
             self.meanings.scale,
             self.table,
-            recipe,
+            self.spec,
             self.run.phase("joint", self.drafter),
             weights,
         )
@@ -130,7 +157,7 @@ class Bench:
         return self.run.write(tensors, self.run.recipe.drafter.trained)
 
     def _clips(self) -> Iterator[AlignBatch]:
-        seeds, world = seeds_of(self.run.recipe), self.run.recipe.world
+        seeds, world = seeds_of(self.spec), self.run.recipe.world
         drawn = [Scene.from_seed(seed, world) for seed in seeds]
         return scene_batches(self.data.counts, drawn, self.meanings, self.cells)
 
@@ -147,32 +174,38 @@ def set_up(run: Run, *, anew: bool) -> Bench:
     Raises:
         TrainingError: the target has not been trained, or the collection cannot be kept.
     """
-    recipe = run.recipe
+    recipe, spec = run.recipe, run.drafter_training
     torch.manual_seed(SEED)
-    model, words, tokenizer_json = trained_target(recipe, run.cache)
+    pair, tokenizer_json = load_target(recipe, run.cache)
     kept = run.folder / "distilled.npz"
     if not run.workers.rank and (anew or not kept.is_file()):
-        _collect(run, collector_of(run, model, words, tokenizer_json)).save(kept)
+        _collect(run, collector_of(run, pair, tokenizer_json)).save(kept)
     run.workers.wait()
     data = Distilled.load(kept)
-    table = model.model.language_model.get_input_embeddings().weight.detach().float()
+    table = embeddings(pair)
     vocabulary = drafting.draft_vocabulary(data)
     drafter = Drafter(recipe.drafter, table.shape[1], len(vocabulary))
     level(drafter.head, data, table)
     return Bench(
         run,
+        spec,
         drafter.to(run.workers.device),
         data,
         drafting.Examples(data, vocabulary, len(table)),
         torch.from_numpy(vocabulary).to(torch.int32),
         table.to(run.workers.device),
-        meanings(model, words, recipe),
+        meanings(pair, recipe),
     )
 
 
-def seeds_of(recipe: Recipe) -> range:
+def embeddings(pair: Pair) -> Tensor:
+    """The target's table. [V, D] float32"""
+    return pair.target.model.language_model.get_input_embeddings().weight.detach().float()
+
+
+def seeds_of(spec: DrafterTraining) -> range:
     """The scenes that the drafter learns from."""
-    return range(DISTILLED_FROM, DISTILLED_FROM + recipe.drafter_training.scenes)
+    return range(DISTILLED_FROM, DISTILLED_FROM + spec.scenes)
 
 
 def in_half(module: nn.Module) -> dict[str, Tensor]:
@@ -180,35 +213,34 @@ def in_half(module: nn.Module) -> dict[str, Tensor]:
     return {k: v.detach().to("cpu", torch.float16) for k, v in module.state_dict().items()}
 
 
-def collector_of(
-    run: Run, model: VideoLlavaForConditionalGeneration, words: Tokenizer, tokenizer_json: str
-) -> Collector:
+def collector_of(run: Run, pair: Pair, tokenizer_json: str) -> Collector:
     """The target exported into the run's folder, ready to be asked."""
+    folder, context = run.folder / "target", pair.info.context
     run.folder.mkdir(parents=True, exist_ok=True)
-    graph = export_target(model, tokenizer_json, run.folder / "target", context=CONTEXT).graph
-    return Collector(model, graph, target_info(run.recipe, model), words, run.recipe)
+    return Collector(
+        pair, export_target(pair.target, tokenizer_json, folder, context=context).graph
+    )
 
 
 def _collect(run: Run, collector: Collector) -> Distilled:
-    seeds = seeds_of(run.recipe)
+    spec = run.drafter_training
+    seeds = seeds_of(spec)
     return collect(
         collector,
         run.recipe,
         seeds,
-        run.recipe.drafter_training.questions,
+        spec.questions,
         lambda done: run.report("collect", done, len(seeds), {}),
     )
 
 
-def meanings(
-    model: VideoLlavaForConditionalGeneration, words: Tokenizer, recipe: Recipe
-) -> Meanings:
+def meanings(pair: Pair, recipe: AnyRecipe) -> Meanings:
     """Embeddings of the words for shapes, sizes, directions, speeds and event cells."""
     cells = recipe.drafter.event_cells
     kinds = (*recipe.world.shapes, *SIZES, *DIRECTIONS, *SPEEDS, "nothing")
 
     def word(text: str) -> Tensor:
-        return word_embedding(model, words, text)
+        return word_embedding(pair.target, pair.words, text)
 
     numbers = [word(n) for n in ("one", "two", "three", "four", "five", "six", "seven", "eight")]
     if cells > len(numbers):

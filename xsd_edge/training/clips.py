@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -16,10 +16,13 @@ from xsd_edge.recipe import Recipe
 from xsd_edge.runtime.prompt import Prompt
 from xsd_edge.training.patches import normalized
 from xsd_edge.world import scenes
-from xsd_edge.world.things import DIRECTIONS, SPEEDS
+from xsd_edge.world.scenes import QuestionAnswer
+from xsd_edge.world.things import DIRECTIONS, SPEEDS, Thing, square_of
 
 SEEN_FRAMES = 3  # a slow thing takes so many frames to leave its map square
 IGNORED = -100
+# Which of a clip's other exchanges to learn from: given all of them, the numbers of some.
+Picker: TypeAlias = "Callable[[Sequence[QuestionAnswer], np.random.Generator], Iterable[int]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class ClipBatch:
     branch: Tensor  # [B, L] branch number from 1, 0 for padding
     depth: Tensor  # [B, L] position within its branch
     motion: Tensor  # [B, 8 * tokens_per_frame, 2] direction and speed of what is there, or IGNORED
+    place: Tensor  # [B, 8 * tokens_per_frame, 2] its row and column on the map, or IGNORED
 
 
 def encode_exchange(
@@ -57,16 +61,29 @@ class Branches(NamedTuple):
     depth: list[int]
 
 
+def any_of(count: int) -> Picker:
+    """So many exchanges of any kind."""
+
+    def pick(others: Sequence[QuestionAnswer], rng: np.random.Generator) -> list[int]:
+        return rng.choice(len(others), min(count, len(others)), replace=False).tolist()
+
+    return pick
+
+
 def branches(
-    scene: scenes.Scene, recipe: Recipe, words: Tokenizer, end: int, rng: np.random.Generator
+    scene: scenes.Scene,
+    recipe: Recipe,
+    words: Tokenizer,
+    end: int,
+    rng: np.random.Generator,
+    pick: Picker,
 ) -> Branches:
-    """The caption and `questions` other exchanges that `rng` picks."""
+    """The caption and the other exchanges that `pick` picks."""
     asked = scene.exchanges()
-    wanted = min(recipe.target_training.questions, len(asked) - 1)
-    others = rng.choice(len(asked) - 1, wanted, replace=False)
     found = Branches([], [], [], [])
-    for number, pick in enumerate([0, *(int(o) + 1 for o in others)], 1):
-        ids, labels = encode_exchange(words, recipe, asked[pick].question, asked[pick].answer, end)
+    for number, chosen in enumerate([0, *(other + 1 for other in pick(asked[1:], rng))], 1):
+        exchange = asked[chosen]
+        ids, labels = encode_exchange(words, recipe, exchange.question, exchange.answer, end)
         found.tokens.extend(ids)
         found.labels.extend(labels)
         found.branch.extend([number] * len(ids))
@@ -75,16 +92,19 @@ def branches(
 
 
 def clip_batches(
-    recipe: Recipe, words: Tokenizer, end: int, first_seed: int
+    recipe: Recipe, words: Tokenizer, end: int, first_seed: int, pick: Picker | None = None
 ) -> Iterator[ClipBatch]:
-    """Endless batches of consecutive seeds, lengths padded to 32s."""
+    """Endless batches of consecutive seeds, lengths padded to 32s; `questions` of any kind beside
+    the caption, if nobody picks others.
+    """
+    pick = pick or any_of(recipe.target_training.questions)
     size, seed = recipe.target_training.language_batch, first_seed
     while True:
         seeds = range(seed, seed + size)
         seed += size
         drawn = [scenes.Scene.from_seed(s % scenes.HELD_OUT, recipe.world) for s in seeds]
         rows = [
-            branches(scene, recipe, words, end, np.random.default_rng((s, 3)))
+            branches(scene, recipe, words, end, np.random.default_rng((s, 3)), pick)
             for scene, s in zip(drawn, seeds, strict=True)
         ]
         longest = -(-max(len(row.tokens) for row in rows) // 32) * 32
@@ -94,8 +114,31 @@ def clip_batches(
             for kind, part in enumerate(row):
                 packed[kind, number, : len(part)] = part
         motion = np.stack([motion_labels(scene, recipe) for scene in drawn])
-        arrays = (torch.from_numpy(a) for a in (*packed, motion))
+        place = np.stack([place_labels(scene, recipe) for scene in drawn])
+        arrays = (torch.from_numpy(a) for a in (*packed, motion, place))
         yield ClipBatch(normalized(np.stack([s.frames() for s in drawn]), recipe), *arrays)
+
+
+class Spot(NamedTuple):
+    """A thing that a frame shows, the visual token it lies in, and its centre in the picture."""
+
+    frame: int
+    token: int  # of the frame's, CLS first
+    thing: Thing
+    centre: tuple[float, float]
+
+
+def spots(scene: scenes.Scene, recipe: Recipe) -> Iterator[Spot]:
+    """Every thing in every frame that shows it; where two share a token, the nearest comes last."""
+    spec = recipe.target
+    grid = spec.image_size // spec.patch_size
+    nearest_last = sorted(scene.told, key=lambda t: -t.depth)
+    for frame, phase in enumerate(map(float, scenes.frame_phases())):
+        for thing in nearest_last:
+            if scene.shows(thing, phase):
+                x, y = scene.centre(thing, phase)
+                token = 1 + int(y // spec.patch_size) * grid + int(x // spec.patch_size)
+                yield Spot(frame, token, thing, (x, y))
 
 
 def motion_labels(scene: scenes.Scene, recipe: Recipe) -> NDArray[np.int64]:
@@ -104,20 +147,29 @@ def motion_labels(scene: scenes.Scene, recipe: Recipe) -> NDArray[np.int64]:
     [frames * tokens_per_frame, 2]: index into DIRECTIONS, then still; index into SPEEDS, then
     still.
     """
-    spec = recipe.target
-    grid = spec.image_size // spec.patch_size
-    labels = np.full((spec.frames, spec.tokens_per_frame, 2), IGNORED, np.int64)
+    labels = _no_labels(recipe)
     directions, speeds = [*DIRECTIONS, None], [*SPEEDS, None]
-    nearest_last = sorted(scene.told, key=lambda t: -t.depth)
-    for frame, phase in enumerate(map(float, scenes.frame_phases())):
-        for thing in nearest_last if frame >= SEEN_FRAMES else ():
-            motion, since = thing.motion_at(phase)
-            if phase - since < SEEN_FRAMES / spec.frames or not scene.shows(thing, phase):
-                continue
-            x, y = (int(v // spec.patch_size) for v in scene.centre(thing, phase))
-            what = (directions.index(motion.direction), speeds.index(motion.speed))
-            labels[frame, 1 + y * grid + x] = what  # behind the frame's CLS
+    for frame, token, thing, _ in spots(scene, recipe):
+        phase = float(scenes.frame_phases()[frame])
+        motion, since = thing.motion_at(phase)
+        if frame >= SEEN_FRAMES and phase - since >= SEEN_FRAMES / recipe.target.frames:
+            labels[frame, token] = directions.index(motion.direction), speeds.index(motion.speed)
     return labels.reshape(-1, 2)
+
+
+def place_labels(scene: scenes.Scene, recipe: Recipe) -> NDArray[np.int64]:
+    """Row and column on the map of what is at each visual token; IGNORED where nothing is.
+
+    [frames * tokens_per_frame, 2]
+    """
+    labels = _no_labels(recipe)
+    for frame, token, _, centre in spots(scene, recipe):
+        labels[frame, token] = square_of(*centre)
+    return labels.reshape(-1, 2)
+
+
+def _no_labels(recipe: Recipe) -> NDArray[np.int64]:
+    return np.full((recipe.target.frames, recipe.target.tokens_per_frame, 2), IGNORED, np.int64)
 
 
 def branch_mask(branch: Tensor, depth: Tensor, prefix: int) -> Tensor:

@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
-from transformers import VideoLlavaForConditionalGeneration
 
-from xsd_edge.bundle import TargetInfo
+from xsd_edge.calibration.batches import Pair, visual_of
+from xsd_edge.checkpoint_recipe import AnyRecipe
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.events.representation import count_bins
-from xsd_edge.recipe import Recipe
+from xsd_edge.export.target import embedding_table
 from xsd_edge.runtime.decoder import Decoder
 from xsd_edge.runtime.drafter import EventMemory
 from xsd_edge.runtime.engine import EngineOptions
@@ -31,8 +30,7 @@ from xsd_edge.runtime.prompt import Prompt
 from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.verifier import NOTHING, GreedyVerifier, Proposal
 from xsd_edge.training.arrays import loaded_arrays, save_arrays
-from xsd_edge.training.patches import normalized
-from xsd_edge.training.target import visual_tokens
+from xsd_edge.video.preprocess import pixels
 from xsd_edge.world import scenes
 
 TOP = 16  # of the target's next-token distribution, the rest of which is a few per cent at most
@@ -113,7 +111,7 @@ def asked_about(scene: scenes.Scene, questions: int) -> list[scenes.QuestionAnsw
     return [asked[pick] for pick in (0, *others)]
 
 
-def event_counts(events: EventPacket, recipe: Recipe) -> NDArray[np.float32]:
+def event_counts(events: EventPacket, recipe: AnyRecipe) -> NDArray[np.float32]:
     """The event encoder's input for one clip of the paired world. [2 * bins, side, side]"""
     side = Geometry(scenes.SIDE, scenes.SIDE)
     spec = recipe.drafter
@@ -150,20 +148,13 @@ class Oracle:
 class Collector:
     """Runs the exported target over scenes and writes down what it says and thinks."""
 
-    def __init__(
-        self,
-        model: VideoLlavaForConditionalGeneration,
-        graph: Path,
-        info: TargetInfo,
-        words: Tokenizer,
-        recipe: Recipe,
-    ) -> None:
-        table = model.model.language_model.get_input_embeddings().weight.detach()
+    def __init__(self, pair: Pair, graph: Path) -> None:
+        """`graph` is the language model of the pair's target, exported."""
         # Spinning threads of one library would keep the other's from the cores.
         engine = OnnxEngine(graph, EngineOptions(spinning=False))
-        self._decoder = Decoder(engine, info, table.to(torch.float16).numpy())
-        self._model, self._recipe = model, recipe
-        self._prompt = Prompt(words, recipe.target.prompt)
+        self._decoder = Decoder(engine, pair.info, embedding_table(pair.target))
+        self._pair = pair
+        self._prompt = Prompt(pair.words, pair.prompt)
         self._decoder.prefill(self._decoder.embed(self._prompt.before))
         self._start = self._looked = self._decoder.offset
         self._oracle = Oracle()
@@ -179,8 +170,8 @@ class Collector:
         decoder = self._decoder
         decoder.trim(self._start)
         with torch.inference_mode():
-            pixels = normalized(scene.frames(), self._recipe)[None]
-            visual = visual_tokens(self._model, pixels)[0].float().numpy()
+            shown = np.concatenate([pixels(frame, self._pair.clip) for frame in scene.frames()])
+            visual = visual_of(self._pair, torch.from_numpy(shown))[0].float().numpy()
         decoder.prefill(visual)
         self._looked = decoder.offset
         return np.asarray(visual)
@@ -227,7 +218,7 @@ def _nothing() -> tuple[NDArray[np.int64], NDArray[np.float32]]:
 
 def collect(
     collector: Collector,
-    recipe: Recipe,
+    recipe: AnyRecipe,
     seeds: range,
     questions: int,
     report: Callable[[int], None],

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xsd_edge.models.drafter import MASKED, Drafter, DraftHead, DraftStep, Pair
-from xsd_edge.recipe import Recipe
+from xsd_edge.recipe import DrafterTraining
 from xsd_edge.training.alignment import AlignBatch, align_terms
 from xsd_edge.training.distill import Distilled, Example
 from xsd_edge.training.loop import Phase
@@ -161,11 +161,10 @@ def train_head(
     drafter: Drafter,
     examples: Examples,
     table: Tensor,
-    recipe: Recipe,
+    spec: DrafterTraining,
     phase: Phase,
     loss: str = "kl+tv",
 ) -> None:
-    spec = recipe.drafter_training
 
     def loss_of(batch: DraftBatch) -> tuple[list[Mean], dict[str, float]]:
         terms, right = draft_terms(drafter, batch, table, spec.feedback, loss)
@@ -213,9 +212,9 @@ def accept_terms(
 
 
 def train_predictor(
-    drafter: Drafter, examples: Examples, table: Tensor, recipe: Recipe, phase: Phase
+    drafter: Drafter, examples: Examples, table: Tensor, spec: DrafterTraining, phase: Phase
 ) -> None:
-    spec, gamma = recipe.drafter_training, recipe.drafter.gamma_max
+    gamma = drafter.spec.gamma_max
 
     def loss_of(batch: DraftBatch) -> tuple[list[Mean], dict[str, float]]:
         with torch.no_grad():
@@ -252,12 +251,12 @@ def train_jointly(
     clips: Iterator[AlignBatch],
     scale: float,
     table: Tensor,
-    recipe: Recipe,
+    spec: DrafterTraining,
     phase: Phase,
     weights: JointWeights,
 ) -> None:
     """Every part at once; the drafts that the predictor judges are the head's of that very step."""
-    spec, gamma = recipe.drafter_training, recipe.drafter.gamma_max
+    gamma = drafter.spec.gamma_max
 
     def loss_of(batch: JointBatch) -> tuple[list[Mean], dict[str, float]]:
         terms, right = draft_terms(drafter, batch.draft, table, spec.feedback)

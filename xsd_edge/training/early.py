@@ -17,18 +17,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 from torch import Tensor
 
+from xsd_edge.checkpoint_recipe import AnyRecipe
 from xsd_edge.errors import TrainingError
-from xsd_edge.export.pair import load_drafter
+from xsd_edge.export.pair import load_drafter, load_target
 from xsd_edge.models.drafter import MASKED
 from xsd_edge.models.early import Early
-from xsd_edge.models.trained import target_info, trained_target
-from xsd_edge.recipe import Recipe
+from xsd_edge.recipe import EarlyTraining
 from xsd_edge.runtime.prompt import Prompt
 from xsd_edge.training.arrays import loaded_arrays, save_arrays
-from xsd_edge.training.bench import Run, collector_of, in_half
+from xsd_edge.training.bench import Run, collector_of, embeddings, in_half
 from xsd_edge.training.distill import Collector, event_counts
 from xsd_edge.training.early_encoder import (
     EventProbe,
@@ -123,11 +122,11 @@ def targets_answers(collector: Collector) -> Answers:
     return answers
 
 
-def true_answers(words: Tokenizer, end: int) -> Answers:
+def true_answers(prompt: Prompt, end: int) -> Answers:
     """What is so."""
 
     def answers(clip: StreamClip, asked: Sequence[scenes.QuestionAnswer]) -> list[tuple[int, ...]]:
-        return [(*words.encode(f" {exchange.answer}").ids, end) for exchange in asked]
+        return [(*prompt.tokens(f" {exchange.answer}"), end) for exchange in asked]
 
     return answers
 
@@ -135,13 +134,12 @@ def true_answers(words: Tokenizer, end: int) -> Answers:
 def gather(
     seeds: range,
     clips: int,
-    recipe: Recipe,
-    words: Tokenizer,
+    recipe: AnyRecipe,
+    prompt: Prompt,
     answers: Answers,
     report: Callable[[int], None],
 ) -> EarlyExamples:
     """The caption and one other question about each clip of the streams of `seeds`, in order."""
-    prompt = Prompt(words, recipe.target.prompt)
     counts: list[NDArray[np.float16]] = []
     told: list[NDArray[np.int8]] = []
     examples: list[EarlyExample] = []
@@ -174,12 +172,12 @@ class EarlyBatch:
 
 
 def early_batches(
-    sources: Sequence[EarlyExamples], recipe: Recipe, vocabulary: NDArray[np.int32], size: int
+    sources: Sequence[EarlyExamples], words: int, vocabulary: NDArray[np.int32], size: int
 ) -> Iterator[EarlyBatch]:
-    """Endless batches; the first source (the target's own) makes up `TARGETS_OWN` of each."""
-    assert recipe.early is not None
+    """Endless batches; the first source (the target's own) makes up `TARGETS_OWN` of each. Of
+    previous answers the first `words` tokens are read.
+    """
     rng = np.random.default_rng(8)
-    words = recipe.early.previous
     index = np.full(int(vocabulary.max()) + 1, -1, np.int64)
     index[vocabulary] = np.arange(len(vocabulary))
     while True:
@@ -213,12 +211,10 @@ def train_early(
     probe: EventProbe,
     batches: Iterator[EarlyBatch],
     table: Tensor,
-    recipe: Recipe,
+    spec: EarlyTraining,
     phase: Phase,
 ) -> None:
     """Next-token cross-entropy behind the question, and what the event tokens must go on saying."""
-    spec = recipe.early_training
-    assert spec is not None
     senses = early.memory
 
     def loss_of(batch: EarlyBatch) -> tuple[Tensor, dict[str, float]]:
@@ -259,9 +255,8 @@ def train_early_drafter(run: Run) -> Path:
         raise TrainingError(f"recipe {recipe.name} has no [early] and [early_training] tables")
     run.require_alone("the early drafter")
     torch.manual_seed(SEED)
-    model, words, tokenizer_json = trained_target(recipe, run.cache)
-    width = model.config.get_text_config().hidden_size
-    spec, end = recipe.early_training, target_info(recipe, model).end_tokens[0]
+    pair, tokenizer_json = load_target(recipe, run.cache)
+    spec, width, prompt = recipe.early_training, pair.width, Prompt(pair.words, pair.prompt)
 
     def kept(name: str, first: int, count: int, make: Callable[[], Answers]) -> EarlyExamples:
         path = run.folder / f"{name}.npz"
@@ -269,25 +264,26 @@ def train_early_drafter(run: Run) -> Path:
             run.folder.mkdir(parents=True, exist_ok=True)
             seeds = range(first, first + count)
             gather(
-                seeds, spec.clips, recipe, words, make(), lambda n: run.report(name, n, count, {})
+                seeds, spec.clips, recipe, prompt, make(), lambda n: run.report(name, n, count, {})
             ).save(path)
         return EarlyExamples.load(path)
 
     def asking() -> Answers:
-        return targets_answers(collector_of(run, model, words, tokenizer_json))
+        return targets_answers(collector_of(run, pair, tokenizer_json))
 
+    end = pair.info.end_tokens[0]
     sources = [
         kept("answered", ANSWERED_FROM, spec.streams, asking),
-        kept("invented", INVENTED_FROM, spec.invented, lambda: true_answers(words, end)),
+        kept("invented", INVENTED_FROM, spec.invented, lambda: true_answers(prompt, end)),
     ]
     drafter, vocabulary = load_drafter(recipe, recipe.folder / recipe.drafter.trained, width)
     early = Early(recipe.early, recipe.drafter, width, len(vocabulary))
-    table = model.model.language_model.get_input_embeddings().weight.detach().float()
+    table = embeddings(pair)
     early.begin(table, drafter.encoder)
     encoder = early.memory.encoder
     seen = event_batches([(s.counts, s.told) for s in sources], spec.batch)
     probe = EventProbe(recipe.drafter.event_hidden)
     train_encoder(encoder, probe, seen, spec, run.phase("early-encoder", encoder))
-    batches = early_batches(sources, recipe, vocabulary, spec.batch)
-    train_early(early, probe, batches, table, recipe, run.phase("early", early))
+    batches = early_batches(sources, recipe.early.previous, vocabulary, spec.batch)
+    train_early(early, probe, batches, table, spec, run.phase("early", early))
     return run.write(in_half(early), recipe.early.trained)

@@ -12,11 +12,11 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from xsd_edge.bundle import ClipInfo
 from xsd_edge.errors import TrainingError
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.events.representation import count_bins
 from xsd_edge.events.simulator import PRESETS, PixelModel, luma_of
-from xsd_edge.recipe import Recipe
 from xsd_edge.video.preprocess import resize
 
 Image = NDArray[np.uint8]
@@ -48,20 +48,19 @@ class Windows:
     frames: Image  # [N, S, S, 3] at the tower's size
 
     @classmethod
-    def of(cls, windows: Iterable[Window], length_us: int, recipe: Recipe) -> Windows:
-        """Read windows to the end.
+    def of(cls, windows: Iterable[Window], length_us: int, clip: ClipInfo) -> Windows:
+        """Read windows to the end; `clip` says how the two networks want them.
 
         Raises:
             TrainingError: there is none.
         """
-        spec = recipe.drafter
         counts, frames = [], []
         for events, geometry, t1, image in windows:
             found = count_bins(
-                events, geometry, t1 - length_us, t1, spec.event_bins, spec.event_side
+                events, geometry, t1 - length_us, t1, clip.event_bins, clip.event_side
             )
             counts.append(found.astype(np.float16))
-            frames.append(square(image, recipe.target.image_size))
+            frames.append(square(image, clip.image_side))
         if not counts:
             raise TrainingError(
                 f"no frame comes {length_us / 1000:g} ms after the first event; give a longer "
@@ -110,7 +109,7 @@ def sliding(
             yield Window(seen, geometry, t1, image)
 
 
-def from_video(path: Path, length_us: int, recipe: Recipe) -> Iterator[Window]:
+def from_video(path: Path, length_us: int, event_side: int) -> Iterator[Window]:
     """A window for every frame of a video; the events are the pixel model's.
 
     Between two frames the light is taken to change steadily, so the slower the video, the less true
@@ -119,7 +118,7 @@ def from_video(path: Path, length_us: int, recipe: Recipe) -> Iterator[Window]:
     Raises:
         TrainingError: it is no video, is damaged, or its times do not increase.
     """
-    side = SENSOR_SIDES * recipe.drafter.event_side
+    side = SENSOR_SIDES * event_side
     geometry = Geometry(side, side)
     model = PixelModel(geometry, PRESETS["default"], SEED)
     kept: deque[EventPacket] = deque()

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
+from transformers import LlamaConfig
 
 from xsd_edge.assets import fetch_base
+from xsd_edge.export.pair import clip_shown, load_target
 from xsd_edge.models.base_model import load_base
 from xsd_edge.models.drafter import Drafter
 from xsd_edge.models.target import TrainedPart, add_low_rank, build_target
-from xsd_edge.models.trained import trained_target
+from xsd_edge.models.trained import language_config, trainable_target
+from xsd_edge.training import places as placing
 from xsd_edge.training import target as seeing
 from xsd_edge.training.alignment import Seen, train_alignment
 from xsd_edge.training.bench import SEED, Run, set_up
@@ -26,8 +29,8 @@ DSEC_WINDOW_US = 50_000  # what event networks for DSEC look at
 
 
 def train_target(run: Run) -> Path:
-    """Train tower, projector and low-rank updates; returns the written `TrainedPart` file."""
-    recipe = run.recipe
+    """Train tower, projector, low-rank updates and places; returns the written `TrainedPart`."""
+    recipe = run.own_recipe("train target")
     run.require_alone("the target")
     torch.manual_seed(TARGET_SEED)
     base = load_base(fetch_base(recipe.base, run.cache))
@@ -40,10 +43,28 @@ def train_target(run: Run) -> Path:
     seeing.train_tower(model, recipe, phase("tower"))
     seeing.train_projector(model, recipe, words, phase("projector"))
     add_low_rank(model, recipe.target.low_rank)
-    end = base.config.eos_token_id
-    assert isinstance(end, int)
-    seeing.train_language(model, recipe, words, end, phase("language"))
+    seeing.train_language(model, recipe, words, _end(base.config), phase("language"))
+    run.write(TrainedPart.of(model).tensors, recipe.target.trained)
+    return train_places(run)
+
+
+def train_places(run: Run) -> Path:
+    """Teach the trained target where things are; its written file is replaced by the new one."""
+    recipe = run.own_recipe("train places")
+    run.require_alone("the target")
+    torch.manual_seed(TARGET_SEED)
+    model, words, _ = trainable_target(recipe, run.cache)
+    model.train()
+    placing.train_patch_places(model, recipe, words, run.phase("patch-places", model))
+    end = _end(language_config(model))
+    placing.train_places(model, recipe, words, end, run.phase("places", model))
     return run.write(TrainedPart.of(model).tensors, recipe.target.trained)
+
+
+def _end(config: LlamaConfig) -> int:
+    end = config.eos_token_id
+    assert isinstance(end, int)
+    return end
 
 
 def train_drafter(run: Run) -> Path:
@@ -71,21 +92,20 @@ def train_align_on(
     Raises:
         TrainingError: a recording cannot be used.
     """
-    recipe = run.recipe
-    clip_us, short_us = window_us or recipe.target.clip_us, window_us or DSEC_WINDOW_US
+    spec, clip = run.recipe.drafter, clip_shown(run.recipe)
+    clip_us, short_us = window_us or clip.duration_us, window_us or DSEC_WINDOW_US
     readings = [
-        *((clip_us, from_video(path, clip_us, recipe)) for path in videos),
+        *((clip_us, from_video(path, clip_us, spec.event_side)) for path in videos),
         *((short_us, from_folder(path, short_us)) for path in folders),
     ]
-    windows = Windows.joined([Windows.of(found, length, recipe) for length, found in readings])
+    windows = Windows.joined([Windows.of(found, length, clip) for length, found in readings])
     torch.manual_seed(SEED)
-    model, _, _ = trained_target(recipe, run.cache)
-    seen = Seen.by(model, windows, recipe)
-    width = model.config.get_text_config().hidden_size
-    drafter = Drafter(recipe.drafter, width, 1).to(run.workers.device)
+    pair, _ = load_target(run.recipe, run.cache)
+    seen = Seen.by(pair, windows)
+    drafter = Drafter(spec, pair.width, 1).to(run.workers.device)
     phase = run.phase("align", drafter.encoder, drafter.alignment)
-    batches = seen.batches(recipe.drafter.event_cells)
-    train_alignment(drafter, batches, seen.scale, recipe, phase, loss)
+    batches, training = seen.batches(spec.event_cells), run.drafter_training
+    train_alignment(drafter, batches, seen.scale, training, phase, loss)
     return phase.checkpoint
 
 

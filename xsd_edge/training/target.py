@@ -81,7 +81,8 @@ def word_embedding(
 ) -> Tensor:
     """Mean input embedding of a word's tokens (with its leading space). [D]"""
     table = model.model.language_model.get_input_embeddings().weight
-    return table[words.encode(f" {text}").ids].float().mean(0).detach()
+    ids = words.encode(f" {text}", add_special_tokens=False).ids
+    return table[ids].float().mean(0).detach()
 
 
 def train_projector(
@@ -184,7 +185,7 @@ class LanguageLoss:
     def __init__(
         self, model: VideoLlavaForConditionalGeneration, recipe: Recipe, words: Tokenizer
     ) -> None:
-        self._model, self._motion_weight = model, recipe.target_training.motion_weight
+        self.model, self._motion_weight = model, recipe.target_training.motion_weight
         self._before = Prompt(words, recipe.target.prompt).before
         table = model.lm_head.weight.detach()
         self._table = table.to(fast_type(table.device))
@@ -194,7 +195,7 @@ class LanguageLoss:
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Within, the probed layer's output is at hand; afterwards the model is as it was."""
-        layers = self._model.model.language_model.layers
+        layers = self.model.model.language_model.layers
         hook = layers[int(len(layers) * PROBED_SHARE)].register_forward_hook(
             lambda module, inputs, output: self._probed.append(output)
         )
@@ -207,18 +208,23 @@ class LanguageLoss:
     def __call__(self, drawn: tuple[ClipBatch, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """`drawn` is a batch and its random words [NEGATIVES]."""
         batch, negatives = drawn
-        hidden = answer_states(self._model, batch, self._before)
+        hidden = answer_states(self.model, batch, self._before)
         start = len(self._before)
         visual = self._probed.pop()[:, start : start + batch.motion.shape[1]]
-        moved = self.probe.loss(visual, batch.motion)
+        probed, values = self.probed(visual, batch)
         at = batch.labels != IGNORED
         wanted = batch.labels[at]
         shown, where = torch.unique(torch.cat([wanted, negatives]), return_inverse=True)
         logits = F.linear(hidden[at], self._table[shown]).float()
         right = logits.argmax(-1) == where[: len(wanted)]
         said = F.cross_entropy(logits, where[: len(wanted)])
-        values = {"token": right.float().mean().item(), "said": said.item(), "moved": moved.item()}
-        return said + self._motion_weight * moved, values
+        values |= {"token": right.float().mean().item(), "said": said.item()}
+        return said + probed, values
+
+    def probed(self, visual: Tensor, batch: ClipBatch) -> tuple[Tensor, dict[str, float]]:
+        """What the probe says of the visual tokens [B, tokens, D] half way up, weighted."""
+        moved = self.probe.loss(visual, batch.motion)
+        return self._motion_weight * moved, {"moved": moved.item()}
 
 
 def with_negatives(
@@ -238,7 +244,7 @@ def train_language(
     phase: Phase,
 ) -> None:
     spec = recipe.target_training
-    factors, vision = _language_parameters(model)
+    factors, vision = language_parameters(model)
     loss = LanguageLoss(model, recipe, words)
     groups = [
         {"params": factors, "lr": spec.language_rate},
@@ -251,7 +257,7 @@ def train_language(
         phase.run(groups, spec.language_steps, batches, loss, state={"probe": loss.probe})
 
 
-def _language_parameters(
+def language_parameters(
     model: VideoLlavaForConditionalGeneration,
 ) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """The low-rank factors and the vision side, both in float32; the rest frozen in `fast_type`."""

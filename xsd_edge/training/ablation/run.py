@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,7 +36,7 @@ def ablate(run: Run, bundle: Bundle, rows: tuple[Row, ...] = ROWS) -> dict[str, 
         TrainingError: the recipe has no ablation, or the bundle's target is not the recipe's.
         BundleError: the bundle is missing or damaged.
     """
-    recipe = shortened(run.recipe)
+    recipe = shortened(run.own_recipe("ablation"))
     spec = recipe.ablation
     assert spec is not None
     run.require_alone("the ablation")
@@ -45,7 +45,7 @@ def ablate(run: Run, bundle: Bundle, rows: tuple[Row, ...] = ROWS) -> dict[str, 
         raise TrainingError(
             f"{bundle.folder} has another target than recipe {recipe.name}; export it again"
         )
-    school = School.opened(replace(run, recipe=recipe))
+    school = School.opened(run, recipe)
     session = Session(bundle)
     competitors = [_ready(row, school, bundle, session) for row in rows]
     arena = Arena(session, recipe, school.table, recipe.world)

@@ -1,0 +1,167 @@
+"""Teaches a trained target where things are.
+
+The map square of a thing is finer than a patch. While the target learns to talk nothing asks its
+tower for that, and what the patch phases had taught it fades: after the language phase a linear
+probe reads the right square off 22 % of the visual tokens. So, once it can talk:
+
+1. patch-places: tower and projector, on single frames, learn to add the words for row and column to
+   the tokens of things, and to leave everything else as it is.
+2. places: the target goes on talking about clips, asked mostly for places. Two probes hold it to
+   them, deep supervision as in `MotionProbe`: behind the projector, and half way up, from where
+   an answer can copy them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import VideoLlavaForConditionalGeneration
+
+from xsd_edge.recipe import Recipe
+from xsd_edge.training.clips import IGNORED, ClipBatch, clip_batches
+from xsd_edge.training.loop import Phase
+from xsd_edge.training.patches import PatchBatch, patch_batches
+from xsd_edge.training.precision import fast_products
+from xsd_edge.training.target import (
+    LanguageLoss,
+    language_parameters,
+    patch_features,
+    trainable,
+    with_negatives,
+    word_embedding,
+)
+from xsd_edge.world.scenes import QuestionAnswer
+from xsd_edge.world.things import COLUMNS, ROWS
+
+# Frames and clips that the phases before have not seen.
+PATCH_SEED, CLIP_SEED = 400_000, 20_000_000
+ASKED_PLACES, ASKED_OTHERS = 2, 1  # beside the caption
+
+
+def mostly_places(others: Sequence[QuestionAnswer], rng: np.random.Generator) -> list[int]:
+    """Numbers of two questions for places, where there are so many, and of one other."""
+    places = [n for n, asked in enumerate(others) if asked.kind == "where"]
+    rest = [n for n, asked in enumerate(others) if asked.kind != "where"]
+    count = min(ASKED_PLACES, len(places))
+    chosen = [*rng.choice(len(places), count, replace=False)] if places else []
+    return [*(places[n] for n in chosen), *(rest[n] for n in rng.choice(len(rest), ASKED_OTHERS))]
+
+
+def train_patch_places(
+    model: VideoLlavaForConditionalGeneration, recipe: Recipe, words: Tokenizer, phase: Phase
+) -> None:
+    spec = recipe.target_training
+    trainable(model, when=lambda n: "video_tower" in n or "projector" in n)
+    seeing = nn.ModuleList([model.model.video_tower, model.model.multi_modal_projector])
+    before = copy.deepcopy(model).requires_grad_(False)
+    rows, columns = (
+        torch.stack([word_embedding(model, words, n) for n in names]) for names in (ROWS, COLUMNS)
+    )
+    batches = patch_batches(recipe, spec.projector_batch, first_seed=PATCH_SEED)
+
+    def loss_of(batch: PatchBatch) -> tuple[Tensor, dict[str, float]]:
+        with torch.no_grad():
+            wanted = projected(before, batch.pixels)
+            place = (rows[batch.square[..., 0]] + columns[batch.square[..., 1]]) / 3
+            wanted[:, 1:] += torch.where(batch.present[..., None], place, 0.0)
+        tokens = projected(model, batch.pixels)
+        error = (tokens - wanted).square().sum(-1) / wanted.square().sum(-1)
+        weight = F.pad(torch.where(batch.present, 6.0, 1.0), (1, 0), value=1.0)  # CLS first
+        return (error * weight).mean(), {}
+
+    groups = [{"params": list(seeing.parameters()), "lr": spec.places_rate}]
+    phase.run(groups, spec.patch_places_steps, batches, loss_of)
+
+
+def projected(model: VideoLlavaForConditionalGeneration, pixels: Tensor) -> Tensor:
+    """[B, 3, H, W] -> [B, 1 + P, D] float32, CLS first."""
+    with fast_products(pixels.device):
+        tokens: Tensor = model.model.multi_modal_projector(patch_features(model, pixels))
+    return tokens.float()
+
+
+class PlaceProbe(nn.Module):
+    """Reads row, column and frame number off the visual tokens that a thing lies in."""
+
+    def __init__(self, recipe: Recipe, width: int) -> None:
+        super().__init__()
+        self.sizes = (len(ROWS), len(COLUMNS), recipe.target.frames)
+        self.read = nn.Linear(width, sum(self.sizes))
+        self._tokens = recipe.target.tokens_per_frame
+
+    def loss(self, states: Tensor, place: Tensor) -> tuple[Tensor, float]:
+        """`states` [B, visual tokens, D], `place` as in `ClipBatch`; and the share found."""
+        at = place[..., 0] != IGNORED
+        read = self.read(F.layer_norm(states[at].float(), states.shape[-1:]))
+        row, column, number = read.split(self.sizes, -1)
+        frame = torch.arange(place.shape[1]).expand(len(place), -1)[at] // self._tokens
+        truth = place[at]
+        found = (row.argmax(-1) == truth[:, 0]) & (column.argmax(-1) == truth[:, 1])
+        loss = (
+            F.cross_entropy(row, truth[:, 0])
+            + F.cross_entropy(column, truth[:, 1])
+            + F.cross_entropy(number, frame)
+        )
+        return loss, found.float().mean().item()
+
+
+class PlacingLoss(LanguageLoss):
+    """The language phase's loss, and two place probes: behind the projector, and half way up."""
+
+    def __init__(
+        self, model: VideoLlavaForConditionalGeneration, recipe: Recipe, words: Tokenizer
+    ) -> None:
+        super().__init__(model, recipe, words)
+        width = model.lm_head.weight.shape[1]
+        self.at_projector, self.half_way = PlaceProbe(recipe, width), PlaceProbe(recipe, width)
+        self._place_weight = recipe.target_training.place_weight
+        self._projected: list[Tensor] = []
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        hook = self.model.model.multi_modal_projector.register_forward_hook(
+            lambda module, inputs, output: self._projected.append(output)
+        )
+        try:
+            with super().reading():
+                yield
+        finally:
+            hook.remove()
+            self._projected.clear()
+
+    def probed(self, visual: Tensor, batch: ClipBatch) -> tuple[Tensor, dict[str, float]]:
+        moved, values = super().probed(visual, batch)
+        projected = self._projected.pop().unflatten(0, (len(visual), -1)).flatten(1, 2)
+        early, seen = self.at_projector.loss(projected, batch.place)
+        late, found = self.half_way.loss(visual, batch.place)
+        return moved + self._place_weight * (early + late), values | {"seen": seen, "found": found}
+
+
+def train_places(
+    model: VideoLlavaForConditionalGeneration,
+    recipe: Recipe,
+    words: Tokenizer,
+    end: int,
+    phase: Phase,
+) -> None:
+    """`model` is a trained target with its low-rank updates apart."""
+    spec = recipe.target_training
+    factors, vision = language_parameters(model)
+    loss = PlacingLoss(model, recipe, words)
+    probes = nn.ModuleList([loss.probe, loss.at_projector, loss.half_way])
+    groups = [
+        {"params": factors, "lr": spec.places_rate},
+        {"params": vision, "lr": spec.vision_rate},
+        {"params": list(probes.parameters()), "lr": spec.language_rate},
+    ]
+    clips = clip_batches(recipe, words, end, CLIP_SEED, mostly_places)
+    batches = with_negatives(clips, len(model.lm_head.weight))
+    with loss.reading():
+        phase.run(groups, spec.places_steps, batches, loss, state={"probes": probes})
