@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from transformers import (
 from tests.conftest import ROOT, Python
 from tests.export.conftest import byte_tokenizer
 from tests.test_cli import assert_one_line_error
+from tests.training.conftest import in_process
 from xsd_edge.boards import Board
 from xsd_edge.bundle import Bundle
 from xsd_edge.checkpoint_recipe import CheckpointRecipe, load_recipe
@@ -264,15 +263,7 @@ def learning(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(folder: Path, phase: str) -> subprocess.CompletedProcess[str]:
     recipe, run = folder / f"{NAME}.toml", folder / "run"
-    return subprocess.run(
-        [sys.executable, "-m", "xsd_edge", "train", phase, "--recipe", recipe, "-o", run],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "XSD_EDGE_CACHE": str(folder / "cache")},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    return in_process("train", phase, "--recipe", recipe, "-o", run, cache=folder / "cache")
 
 
 def test_a_drafter_trained_for_it_is_in_its_bundle(learning: Path, command: Python) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -10,11 +12,29 @@ from typing import NamedTuple
 import torch
 from safetensors.torch import save_file
 from transformers import LlamaForCausalLM
+from typer.testing import CliRunner
 
 from tests.export.conftest import LANGUAGE, byte_tokenizer, smallest_recipe
+from xsd_edge.cli import app
 from xsd_edge.models.target import TrainedPart, add_low_rank, build_target
 from xsd_edge.recipe import Recipe
 from xsd_edge.world.spec import RICH
+
+
+def in_process(
+    *arguments: str | Path, cache: Path, threads: int = 1
+) -> subprocess.CompletedProcess[str]:
+    """`xsd-edge ARGUMENTS` in this process, which spares it loading torch once more."""
+    before, asked_to_stop = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
+    torch.set_num_threads(threads)
+    try:
+        done = CliRunner().invoke(
+            app, [*map(str, arguments)], env={"XSD_EDGE_CACHE": str(cache)}, catch_exceptions=False
+        )
+    finally:
+        torch.set_num_threads(before)
+        signal.signal(signal.SIGTERM, asked_to_stop)
+    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
 
 
 class TinyPair(NamedTuple):

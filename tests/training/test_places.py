@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.export.conftest import byte_tokenizer, smallest_recipe
+from tests.export.conftest import LANGUAGE, byte_tokenizer, smallest_recipe
 from tests.training.test_target import tiny_target
 from xsd_edge.models.target import add_low_rank
 from xsd_edge.recipe import Recipe
@@ -39,13 +39,14 @@ def recipe() -> Recipe:
     return replace(smallest, target_training=short)
 
 
-def test_two_places_and_one_other_are_asked() -> None:
+def test_places_and_one_other_are_asked() -> None:
     for seed in range(20):
-        others = Scene.from_seed(seed).exchanges()[1:]
+        scene = Scene.from_seed(seed)
+        others = scene.exchanges()[1:]
         picked = mostly_places(others, np.random.default_rng(seed))
-        kinds = [others[n].kind for n in picked]
-        assert [kind == "where" for kind in kinds] == [True, True, False]
-        assert len(set(picked)) == 3
+        places = min(4, 2 * len(scene.told))  # at first and at last
+        assert [others[n].kind == "where" for n in picked] == [True] * places + [False]
+        assert len(set(picked)) == places + 1
 
 
 def test_without_places_the_other_is_asked() -> None:
@@ -53,18 +54,15 @@ def test_without_places_the_other_is_asked() -> None:
     assert len(mostly_places(others, np.random.default_rng(0))) == 1
 
 
-def test_a_probe_that_knows_has_no_loss(recipe: Recipe) -> None:
-    """States that spell row, column and frame, each of the first 24 numbers for one of them."""
-    tokens = recipe.target.tokens_per_frame
-    place = torch.full((2, 8 * tokens, 2), IGNORED)
-    states = torch.zeros(2, 8 * tokens, 24)
-    for clip, frame, token, row, column in ((0, 0, 3, 1, 7), (0, 5, 16, 6, 0), (1, 7, 1, 0, 2)):
-        at = frame * tokens + token
-        place[clip, at] = torch.tensor([row, column])
-        states[clip, at, [row, 8 + column, 16 + frame]] = 1.0
-    probe = PlaceProbe(recipe, 24)
+def test_a_probe_that_knows_has_no_loss() -> None:
+    """States that spell row and column, each of the first 16 numbers for one of them."""
+    place, states = torch.full((2, 17, 2), IGNORED), torch.zeros(2, 17, 16)
+    for clip, token, row, column in ((0, 3, 1, 7), (0, 16, 6, 0), (1, 1, 0, 2)):
+        place[clip, token] = torch.tensor([row, column])
+        states[clip, token, [row, 8 + column]] = 1.0
+    probe = PlaceProbe(16)
     with torch.no_grad():
-        probe.read.weight.copy_(torch.eye(24) * 20)
+        probe.read.weight.copy_(torch.eye(16) * 20)
         probe.read.bias.zero_()
     loss, found = probe.loss(states, place)
     assert found == 1.0
@@ -78,10 +76,11 @@ def test_patches_learn_places_and_the_language_model_stays(recipe: Recipe, tmp_p
     model = tiny_target(recipe)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     losses: list[float] = []
+    probe = PlaceProbe(LANGUAGE.hidden_size)
     phase = Phase(
         "patch-places", tmp_path, {"0": model}, False, lambda n, s, t, v: losses.append(v["loss"])
     )
-    train_patch_places(model, recipe, byte_tokenizer(), phase)
+    train_patch_places(model, probe, recipe, byte_tokenizer(), phase)
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
     for name, value in model.state_dict().items():
         if "tower" not in name and "projector" not in name:
@@ -93,7 +92,7 @@ def test_talking_about_places_leaves_no_hook_behind(recipe: Recipe, tmp_path: Pa
     add_low_rank(model, recipe.target.low_rank)
     logged: list[dict[str, float]] = []
     phase = Phase("places", tmp_path, {"0": model}, False, lambda n, s, t, v: logged.append(v))
-    train_places(model, recipe, byte_tokenizer(), 2, phase)
+    train_places(model, PlaceProbe(LANGUAGE.hidden_size), recipe, byte_tokenizer(), 2, phase)
     assert not model.model.multi_modal_projector._forward_hooks
     assert {"said", "moved", "seen", "found"} <= set(logged[0])
     factors = [n for n, p in model.named_parameters() if n.endswith(".b") and p.abs().sum() > 0]

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from tests.conftest import ROOT
 from tests.export.test_checkpoint import SHAPES, write_published
 from tests.export.test_checkpoint import written as written_checkpoint
-from tests.training.conftest import TinyPair, write_pair
+from tests.training.conftest import TinyPair, in_process, write_pair
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
 
@@ -60,9 +60,11 @@ def environment(pair: TinyPair) -> dict[str, str]:
 def train(
     pair: TinyPair, phase: str, run: Path, *options: str, launch: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
-    command = launch or ("-m", "xsd_edge")
+    wanted: tuple[str | Path, ...] = ("train", phase, "--recipe", pair.recipe, "-o", run, *options)
+    if not launch:
+        return in_process(*wanted, cache=pair.cache)
     return subprocess.run(
-        [sys.executable, *command, "train", phase, "--recipe", pair.recipe, "-o", run, *options],
+        [sys.executable, *launch, *wanted],
         env=environment(pair),
         capture_output=True,
         text=True,

@@ -22,6 +22,7 @@ from xsd_edge.cli.group import Commands, app
 __all__ = [
     "Commands",
     "analyze",
+    "app",
     "boards",
     "build",
     "calibrate",

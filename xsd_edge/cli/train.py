@@ -40,7 +40,7 @@ def train_target_command(
     resume: ResumeOption = False,
     save_every: SaveOption = EVERY_S,
 ) -> None:
-    """Teach the language model to see: tower, projector, low-rank updates, places (build host)."""
+    """Teach the language model to see: tower, projector, then low-rank updates (build host)."""
     with _run(recipe, folder, resume, save_every) as run:
         from xsd_edge.training.run import train_target
 
@@ -54,7 +54,7 @@ def train_places_command(
     resume: ResumeOption = False,
     save_every: SaveOption = EVERY_S,
 ) -> None:
-    """Teach the trained target where things are: the last phase of `target` by itself."""
+    """Teach the trained target where things are; before `drafter`, which imitates it."""
     with _run(recipe, folder, resume, save_every) as run:
         from xsd_edge.training.run import train_places
 

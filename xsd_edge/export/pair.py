@@ -122,13 +122,11 @@ def trained_hashes(recipe: Recipe) -> dict[str, str]:
 
 def _drafting(recipe: AnyRecipe) -> dict[str, str]:
     """Where the weights of the drafter lie, and of the early drafter if there is one."""
-    if (
-        isinstance(recipe, CheckpointRecipe)
-        and not (recipe.folder / recipe.drafter.trained).is_file()
-    ):
+    trained = recipe.drafter.trained
+    if isinstance(recipe, CheckpointRecipe) and not (recipe.folder / trained).is_file():
         return {}
     early = {} if recipe.early is None else {"early": recipe.early.trained}
-    return {"drafter": recipe.drafter.trained, **early}
+    return {"drafter": trained, **early}
 
 
 def _hashes(recipe: AnyRecipe, trained: Mapping[str, str]) -> dict[str, str]:

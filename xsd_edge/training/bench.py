@@ -217,9 +217,8 @@ def collector_of(run: Run, pair: Pair, tokenizer_json: str) -> Collector:
     """The target exported into the run's folder, ready to be asked."""
     folder, context = run.folder / "target", pair.info.context
     run.folder.mkdir(parents=True, exist_ok=True)
-    return Collector(
-        pair, export_target(pair.target, tokenizer_json, folder, context=context).graph
-    )
+    written = export_target(pair.target, tokenizer_json, folder, context=context)
+    return Collector(pair, written.graph)
 
 
 def _collect(run: Run, collector: Collector) -> Distilled:

@@ -29,7 +29,7 @@ DSEC_WINDOW_US = 50_000  # what event networks for DSEC look at
 
 
 def train_target(run: Run) -> Path:
-    """Train tower, projector, low-rank updates and places; returns the written `TrainedPart`."""
+    """Train tower, projector and low-rank updates; returns the written `TrainedPart` file."""
     recipe = run.own_recipe("train target")
     run.require_alone("the target")
     torch.manual_seed(TARGET_SEED)
@@ -44,8 +44,7 @@ def train_target(run: Run) -> Path:
     seeing.train_projector(model, recipe, words, phase("projector"))
     add_low_rank(model, recipe.target.low_rank)
     seeing.train_language(model, recipe, words, _end(base.config), phase("language"))
-    run.write(TrainedPart.of(model).tensors, recipe.target.trained)
-    return train_places(run)
+    return run.write(TrainedPart.of(model).tensors, recipe.target.trained)
 
 
 def train_places(run: Run) -> Path:
@@ -55,9 +54,10 @@ def train_places(run: Run) -> Path:
     torch.manual_seed(TARGET_SEED)
     model, words, _ = trainable_target(recipe, run.cache)
     model.train()
-    placing.train_patch_places(model, recipe, words, run.phase("patch-places", model))
-    end = _end(language_config(model))
-    placing.train_places(model, recipe, words, end, run.phase("places", model))
+    config = language_config(model)
+    probe = placing.PlaceProbe(config.hidden_size)
+    placing.train_patch_places(model, probe, recipe, words, run.phase("patch-places", model, probe))
+    placing.train_places(model, probe, recipe, words, _end(config), run.phase("places", model))
     return run.write(TrainedPart.of(model).tensors, recipe.target.trained)
 
 

@@ -189,7 +189,8 @@ class LanguageLoss:
         self._before = Prompt(words, recipe.target.prompt).before
         table = model.lm_head.weight.detach()
         self._table = table.to(fast_type(table.device))
-        self.probe = MotionProbe(recipe, self._table.shape[1])
+        self.width = self._table.shape[1]
+        self.probe = MotionProbe(recipe, self.width)
         self._probed: list[Tensor] = []
 
     @contextmanager
