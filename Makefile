@@ -19,9 +19,11 @@ demo: $(BUNDLE)/bundle.json
 	@echo "== A real event recording, its frames rendered from the events"
 	$(BIN)/xsd-edge run --bundle $(BUNDLE) --camera $(RECORDING) --frames rendered --fast $(STOP)
 
-# A worker a core, a file a worker: fixtures are made once. The demo pair is judged as `make demo` shows it.
+# A worker a core, a file a worker: fixtures are made once. Files with slow tests come first, so that no worker is left with
+# one at the end. The demo pair is judged as `make demo` shows it.
 test: $(BUNDLE)/bundle.json
-	XSD_EDGE_DEMO_BUNDLE=$(CURDIR)/$(BUNDLE) $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	XSD_EDGE_DEMO_BUNDLE=$(CURDIR)/$(BUNDLE) $(BIN)/python -m pytest --numprocesses auto --dist loadfile \
+	  --no-loadscope-reorder
 
 lint: .venv/.ready
 	$(BIN)/ruff check .

@@ -44,6 +44,8 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     for item in items:
         if not HAS_HOST and item.get_closest_marker("host"):
             item.add_marker(pytest.mark.skip(reason="torch is missing"))

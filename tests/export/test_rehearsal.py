@@ -94,8 +94,9 @@ import resource, sys, tempfile
 from pathlib import Path
 from xsd_edge.boards import Board
 from xsd_edge.checkpoint_recipe import load_recipe, require_shapes
-from xsd_edge.export import rehearsal
+from xsd_edge.export import rehearsal, rtx
 
+rtx.available = lambda: False  # the small rehearsal is compiled
 recipe = require_shapes(load_recipe("video-llava-7b"))
 with tempfile.TemporaryDirectory() as folder:
     made = rehearsal._small(*rehearsal._vision(recipe), recipe, Board.load("orin"), Path(folder))
@@ -105,7 +106,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20))
 
 
 def test_a_whole_tower_in_memory(python: Python) -> None:
-    """ViT-L/14 with its projector, 312 M parameters: lint, parity, and RTX where it is."""
+    """ViT-L/14 with its projector, 312 M parameters: lint and parity."""
     done = python("-c", TOWER, timeout=900)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < GIGABYTES

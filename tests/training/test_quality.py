@@ -96,6 +96,17 @@ def test_the_command_reports_every_figure(command: Python) -> None:
     assert "predictor_auroc" in found
 
 
+def test_streams_alone(command: Python) -> None:
+    seeds = ("--scenes", f"{HELD_OUT}:{HELD_OUT + 1}")
+    done = command("evaluate", TINY_BUNDLE, *seeds, "--streams-only", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    names = {"bundle", "early_prefix", "early_prefix_without_events", "early_gain_p", "early_clips"}
+    assert set(found) == names
+    assert found["early_clips"] == 9
+    assert 0 <= found["early_prefix"] <= 1
+
+
 def test_the_command_names_what_is_wrong(command: Python) -> None:
     done = command("evaluate", TINY_BUNDLE, "--scenes", "5:5")
     assert done.returncode == 6

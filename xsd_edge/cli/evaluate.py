@@ -24,6 +24,9 @@ def evaluate(
     streams: Annotated[
         bool, typer.Option("--streams", help="Take each seed as a stream of ten clips, too.")
     ] = False,
+    streams_only: Annotated[
+        bool, typer.Option("--streams-only", help="Take them as streams and as nothing else.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Measure answers, acceptance and the predictor on scenes, through the real runtime."""
@@ -32,8 +35,10 @@ def evaluate(
 
     seeds = quality.parse_scenes(scenes)
     with console.progress() as report:
-        found = quality.evaluate(Bundle(bundle), seeds, gamma, report).fields()
-        if streams:
+        found: dict[str, Any] = {}
+        if not streams_only:
+            found = quality.evaluate(Bundle(bundle), seeds, gamma, report).fields()
+        if streams or streams_only:
             from xsd_edge.training.stream_quality import evaluate_streams
 
             found |= evaluate_streams(Bundle(bundle), seeds, report)
