@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -32,6 +33,20 @@ def test_costs_that_are_no_longer_true_are_found_out() -> None:
     assert not still_true(decoder, dear)
     assert not still_true(decoder, true._replace(row=10.0))
     assert decoder.offset == 3
+
+
+def test_one_glance_is_enough_where_nothing_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass takes as many seconds as it has rows: a machine whose costs are known exactly."""
+    decoder, engine = tiny_decoder(context=64)
+    decoder.prefill(decoder.embed([1, 2, 3]))
+    seconds = SimpleNamespace(perf_counter=lambda: float(sum(engine.passes)))
+    monkeypatch.setattr("xsd_edge.runtime.costs.time", seconds)
+    true = Costs(0.1, (1.0, 2.0, 3.0, 4.0, 5.0), 1.0)
+    before = len(engine.passes)
+    assert still_true(decoder, true)
+    assert len(engine.passes) - before == 1 + 4  # the first pass warms up
+    assert not still_true(decoder, true._replace(row=10.0))
+    assert len(engine.passes) - before == 2 * (1 + 4) + 2 * 4
 
 
 def test_costs_are_kept_per_machine(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from xsd_edge.runtime.drafter import Drafter
 from xsd_edge.runtime.sampling import Sampling
 
 SWEEPS = 5  # each of every length
-GLANCES = 3  # where kept costs are only looked at
+GLANCES = 3  # at kept costs, at most: one that finds them true is enough
 LONG_PASSES = (16, 48)  # rows of the passes that tell what a row costs in a prefill
 FEW = 9  # rows whose logits a timed pass asks for, as those of a round do
 LIKE = 1.4  # kept costs that are off by more are measured anew
@@ -56,14 +56,19 @@ def measure_costs(decoder: Decoder, drafter: Drafter, gamma_max: int) -> Costs:
 
 def still_true(decoder: Decoder, costs: Costs) -> bool:
     """Do the longest round and a prefill's row still cost that much? Costs may have been taken
-    while something else kept the machine busy, or in another power mode.
+    while something else kept the machine busy, or in another power mode. A glance delays the start,
+    so the next one is only taken where those before it disagree with what was kept.
     """
     clock = _Clock(decoder)
     counts = (1, len(costs.v), *LONG_PASSES)
-    glances = [[clock.seconds(rows) for rows in counts] for _ in range(GLANCES)]
-    _, longest, few, many = _in_steps(glances)
-    pairs = ((longest, costs.v[-1]), (_row(few, many), costs.row))
-    return all(max(a, b) <= LIKE * min(a, b) for a, b in pairs)
+    glances: list[list[float]] = []
+    for _ in range(GLANCES):
+        glances.append([clock.seconds(rows) for rows in counts])
+        _, longest, few, many = _in_steps(glances)
+        pairs = ((longest, costs.v[-1]), (_row(few, many), costs.row))
+        if all(max(a, b) <= LIKE * min(a, b) for a, b in pairs):
+            return True
+    return False
 
 
 def _in_steps(sweeps: list[list[float]]) -> list[float]:
