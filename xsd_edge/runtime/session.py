@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,20 @@ class Session:
         has_head = manifest.drafter.has_head
         timed = ("target", "draft_head") if has_head else ("target",)
         self.engines = " ".join(identity(bundle, part) for part in timed)
+        with ThreadPoolExecutor(1) as beside:  # the target takes as long to load as all the rest
+            target = beside.submit(opener, bundle, "target", options)
+            embedding = self._open_rest(bundle, options, opener)
+        self.decoder = Decoder(target.result(), manifest.target, embedding, EXACT_ROWS)
+        self._prompt = Prompt(self.tokenizer, manifest.prompt)
+        self.decoder.prefill(self.decoder.embed(self._prompt.before))
+        self._clip_start = self._question_start = self._answer_start = self.decoder.offset
+        self._held = np.zeros((0, manifest.target.hidden), np.float32)
+
+    def _open_rest(
+        self, bundle: Bundle, options: EngineOptions, opener: Opener
+    ) -> NDArray[np.float16]:
+        """Everything but the target's language model; returns its embeddings. [V, D]"""
+        manifest = bundle.manifest
         self.tokenizer = Tokenizer.from_file(str(bundle.named("tokenizer")))
         # A plain view of the mapped file: indexing numpy's memmap class costs ten times as much.
         mapped = np.load(bundle.named("embedding"), mmap_mode="r", allow_pickle=False)
@@ -71,7 +86,7 @@ class Session:
         self.senses = Senses(bundle, options, small, opener)
         self.draft_head: Drafter = NoHead()
         self.predictor: Engine | None = None  # of what becomes of the draft head's drafts
-        if has_head:
+        if manifest.drafter.has_head:
             self.predictor = opener(bundle, "acceptance_predictor", small)
             head = opener(bundle, "draft_head", small)
             self.draft_head = DraftHead(head, manifest.drafter, embedding, vocabulary)
@@ -90,13 +105,7 @@ class Session:
                 vocabulary,
                 manifest.target.end_tokens,
             )
-        self.decoder = Decoder(
-            opener(bundle, "target", options), manifest.target, embedding, EXACT_ROWS
-        )
-        self._prompt = Prompt(self.tokenizer, manifest.prompt)
-        self.decoder.prefill(self.decoder.embed(self._prompt.before))
-        self._clip_start = self._question_start = self._answer_start = self.decoder.offset
-        self._held = np.zeros((0, manifest.target.hidden), np.float32)
+        return embedding
 
     def begin_clip(self) -> None:
         """Forget the last clip."""
