@@ -91,6 +91,7 @@ def test_the_command_reports_every_figure(command: Python) -> None:
     for name in ("exact_caption", "acceptance_t0", "acceptance_t1"):
         assert 0 <= found[name] <= 1
     assert found["tokens_per_round"] >= 1
+    assert found["tokens_per_round_captions"] >= 1
     assert found["c"] > 0
     assert 0 <= found["predictor_ece"] <= 1
     assert "predictor_auroc" in found

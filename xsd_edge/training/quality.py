@@ -112,6 +112,7 @@ class Quality:
     right: dict[str, list[bool]] = field(default_factory=dict)  # by kind of question
     attributes: AttributeScore = field(default_factory=AttributeScore)
     greedy: Drafts = field(default_factory=Drafts)
+    captions: Drafts = field(default_factory=Drafts)  # of the greedy ones
     sampled: Drafts = field(default_factory=Drafts)
     forecasts: Forecasts = field(default_factory=Forecasts)
     c: float = 0.0
@@ -135,6 +136,7 @@ class Quality:
             "acceptance_t0": _rounded(self.greedy.acceptance),
             "acceptance_t1": _rounded(self.sampled.acceptance),
             "tokens_per_round": _rounded(self.greedy.tokens_per_round),
+            "tokens_per_round_captions": _rounded(self.captions.tokens_per_round),
             "tokens_per_round_t1": _rounded(self.sampled.tokens_per_round),
             "c": _rounded(self.c),
             "predictor_ece": _rounded(max((e for e in errors if e is not None), default=None)),
@@ -173,6 +175,8 @@ def evaluate(
             spoken = answer(session, start, memory, greedy, seed)
             found.add(scene, asked, session.text(spoken.tokens))
             found.greedy.add(spoken)
+            if asked.kind == CAPTION:
+                found.captions.add(spoken)
             found.forecasts.add(spoken)
             session.rewind()
             found.sampled.add(answer(session, start, memory, sampled, seed))
