@@ -65,7 +65,7 @@ def questions(pair: Pair, count: int) -> list[Question]:
     for seed in range(FIRST_SEED, FIRST_SEED + count):
         caption = Scene.from_seed(seed, pair.world).caption()
         with torch.no_grad():
-            visual = visual_of(pair, frames_of(pair, scene_clip(seed, pair.world)))
+            visual = visual_of(pair, frames_of(pair, scene_clip(seed, pair.world).frames))
         said = prompt.tokens(f" {caption}")
         found.append(Question(visual[0].numpy(), prompt.asked(DESCRIBE), said))
     return found

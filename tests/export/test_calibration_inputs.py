@@ -53,7 +53,7 @@ def test_draft_head_reads_the_same_at_run_time(pair: Pair, bundle: Bundle) -> No
     memory = expected[0]
     known = (memory["memory_keys"], memory["memory_values"])
     head.begin(EventMemory(memory["hidden"], memory["hidden"], *known))
-    reading = read(pair, frames_of(pair, clip), clip)
+    reading = read(pair, frames_of(pair, clip.frames), clip)
     head.observe(reading.hidden[0].numpy(), reading.following.tolist())
     head.propose(1 + DRAFTED, Sampling(), np.random.default_rng(0))
 

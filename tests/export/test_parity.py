@@ -123,6 +123,6 @@ def test_our_prompt_is_transformers_prompt(pair: Pair) -> None:
     clip = scene_clip(1_000_000_000)
     info = pair.info
     (spoken,) = speak(pair, [clip], clip.question, info)
-    reading = read(pair, frames_of(pair, clip), replace(clip, answer=""))
+    reading = read(pair, frames_of(pair, clip.frames), replace(clip, answer=""))
     np.testing.assert_allclose(reading.hidden[0, -1].numpy(), spoken.hidden[0], atol=1e-4)
     assert int(reading.following[-1]) == spoken.answer[0]

@@ -70,7 +70,7 @@ def batches(pair: Pair, clips: Iterable[Clip]) -> dict[str, list[Feeds]]:
 @torch.no_grad()
 def clip_feeds(pair: Pair, clip: Clip) -> Iterator[tuple[str, Feeds]]:
     """What each part reads for one clip."""
-    images = frames_of(pair, clip)
+    images = frames_of(pair, clip.frames)
     yield "vision", as_feeds(pixels=images)
     if pair.drafter is not None:
         yield from drafter_feeds(pair, pair.drafter, clip, images)
@@ -95,9 +95,9 @@ def drafter_feeds(
         yield from early_feeds(pair, pair.early, reading, counts)
 
 
-def frames_of(pair: Pair, clip: Clip) -> Tensor:
-    """What the vision tower reads of a clip. [frames, 3, S, S]"""
-    return torch.from_numpy(np.concatenate([pixels(frame, pair.clip) for frame in clip.frames]))
+def frames_of(pair: Pair, frames: NDArray[np.uint8]) -> Tensor:
+    """What the vision tower reads of frames [n, H, W, 3]. [n, 3, S, S]"""
+    return torch.from_numpy(np.concatenate([pixels(frame, pair.clip) for frame in frames]))
 
 
 @torch.no_grad()
@@ -105,7 +105,7 @@ def prompts(pair: Pair, clips: Iterable[Clip]) -> list[Tensor]:
     """Each clip's exchange, and its caption where it has one, as embeddings. [rows, D]"""
     found = []
     for clip in clips:
-        visual = visual_of(pair, frames_of(pair, clip))
+        visual = visual_of(pair, frames_of(pair, clip.frames))
         for question, answer in sorted({(clip.question, clip.answer), (DESCRIBE, clip.caption)}):
             found.append(prompt_of(pair, visual, question, answer).inputs[0])
     return found

@@ -77,7 +77,7 @@ class Spoken:
 @torch.no_grad()
 def speak(pair: Pair, clips: Sequence[Clip], question: str, info: TargetInfo) -> list[Spoken]:
     """PyTorch's greedy answers through transformers' own VideoLLaVA: placeholders, mask, cache."""
-    images = torch.stack([frames_of(pair, clip) for clip in clips])
+    images = torch.stack([frames_of(pair, clip.frames) for clip in clips])
     words = Prompt(pair.words, pair.prompt)
     asked = words.asked(question)
     count = pair.clip.frames * pair.clip.tokens_per_frame

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -21,32 +20,16 @@ CONTEXT = 512  # longest sequence of the demo target: prompt, 8 frames, question
 
 
 def trained_target(
-    recipe: Recipe, cache: Path
+    recipe: Recipe, cache: Path, merged: bool = True
 ) -> tuple[VideoLlavaForConditionalGeneration, Tokenizer, str]:
-    """The merged target in float32, its tokenizer, and the tokenizer's JSON.
+    """The target in float32, its tokenizer, and the tokenizer's JSON.
+
+    Low-rank updates are merged into the weights, or stay apart, to go on learning.
 
     Raises:
         TrainingError: it has not been trained.
         AssetError: the base model cannot be had.
     """
-    return _trained(recipe, cache, lambda model: None)
-
-
-def trainable_target(
-    recipe: Recipe, cache: Path
-) -> tuple[VideoLlavaForConditionalGeneration, Tokenizer, str]:
-    """The same with the low-rank updates apart from the weights, to go on learning.
-
-    Raises:
-        TrainingError: it has not been trained.
-        AssetError: the base model cannot be had.
-    """
-    return _trained(recipe, cache, lambda model: add_low_rank(model, recipe.target.low_rank))
-
-
-def _trained(
-    recipe: Recipe, cache: Path, prepare: Callable[[VideoLlavaForConditionalGeneration], None]
-) -> tuple[VideoLlavaForConditionalGeneration, Tokenizer, str]:
     path = recipe.folder / recipe.target.trained
     if not path.is_file():
         raise TrainingError(
@@ -55,7 +38,8 @@ def _trained(
     base = load_base(fetch_base(recipe.base, cache))
     with no_init_weights():  # all of it is read
         model = build_target(recipe.target, base.config, base.tensors)
-    prepare(model)
+    if not merged:
+        add_low_rank(model, recipe.target.low_rank)
     TrainedPart(load_file(str(path))).into(model)
     return model.eval(), Tokenizer.from_str(base.tokenizer_json), base.tokenizer_json
 

@@ -15,14 +15,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xsd_edge.calibration.batches import Pair, visual_of
+from xsd_edge.calibration.batches import Pair, frames_of, visual_of
 from xsd_edge.models.drafter import Drafter
 from xsd_edge.recipe import DrafterTraining
 from xsd_edge.training.loop import Phase
 from xsd_edge.training.losses import Mean, contrastive, relative_squared_error
 from xsd_edge.training.paired import Windows
 from xsd_edge.training.precision import fast_products
-from xsd_edge.video.preprocess import pixels
 from xsd_edge.world.scenes import Scene
 from xsd_edge.world.things import SIDE, Motion, Thing
 
@@ -105,9 +104,10 @@ class Seen:
         """Show the frames to the target's tower and projector."""
         tokens = []
         with torch.no_grad():
-            for frame in windows.frames:
-                shown = torch.from_numpy(pixels(frame, pair.clip))
-                tokens.append(visual_of(pair, shown)[:, 1:].float())
+            for start in range(0, len(windows.frames), ALIGN_BATCH):
+                images = frames_of(pair, windows.frames[start : start + ALIGN_BATCH])
+                each = visual_of(pair, images)[0].unflatten(0, (len(images), -1))
+                tokens.append(each[:, 1:].float())
         return cls(windows, torch.cat(tokens))
 
     @property

@@ -103,13 +103,16 @@ class Bench:
     """What the drafter's phases work on: the drafter, what the target said, what words mean."""
 
     run: Run
-    spec: DrafterTraining
     drafter: Drafter
     data: Distilled
     examples: drafting.Examples
     vocabulary: Tensor  # [Vd] int32 token ids
     table: Tensor  # [V, D] the target's embeddings, where the workers compute
     meanings: Meanings
+
+    @property
+    def spec(self) -> DrafterTraining:
+        return self.run.drafter_training
 
     @property
     def cells(self) -> int:
@@ -174,7 +177,7 @@ def set_up(run: Run, *, anew: bool) -> Bench:
     Raises:
         TrainingError: the target has not been trained, or the collection cannot be kept.
     """
-    recipe, spec = run.recipe, run.drafter_training
+    recipe = run.recipe
     torch.manual_seed(SEED)
     pair, tokenizer_json = load_target(recipe, run.cache)
     kept = run.folder / "distilled.npz"
@@ -188,7 +191,6 @@ def set_up(run: Run, *, anew: bool) -> Bench:
     level(drafter.head, data, table)
     return Bench(
         run,
-        spec,
         drafter.to(run.workers.device),
         data,
         drafting.Examples(data, vocabulary, len(table)),

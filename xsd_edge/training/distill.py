@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xsd_edge.calibration.batches import Pair, visual_of
+from xsd_edge.calibration.batches import Pair, frames_of, visual_of
 from xsd_edge.checkpoint_recipe import AnyRecipe
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.events.representation import count_bins
@@ -30,7 +30,6 @@ from xsd_edge.runtime.prompt import Prompt
 from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.verifier import NOTHING, GreedyVerifier, Proposal
 from xsd_edge.training.arrays import loaded_arrays, save_arrays
-from xsd_edge.video.preprocess import pixels
 from xsd_edge.world import scenes
 
 TOP = 16  # of the target's next-token distribution, the rest of which is a few per cent at most
@@ -170,8 +169,7 @@ class Collector:
         decoder = self._decoder
         decoder.trim(self._start)
         with torch.inference_mode():
-            shown = np.concatenate([pixels(frame, self._pair.clip) for frame in scene.frames()])
-            visual = visual_of(self._pair, torch.from_numpy(shown))[0].float().numpy()
+            visual = visual_of(self._pair, frames_of(self._pair, scene.frames()))[0].float().numpy()
         decoder.prefill(visual)
         self._looked = decoder.offset
         return np.asarray(visual)

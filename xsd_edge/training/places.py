@@ -29,14 +29,13 @@ from xsd_edge.recipe import Recipe
 from xsd_edge.training.clips import IGNORED, ClipBatch, clip_batches
 from xsd_edge.training.loop import Phase
 from xsd_edge.training.patches import PatchBatch, patch_batches
-from xsd_edge.training.precision import fast_products
 from xsd_edge.training.target import (
     LanguageLoss,
     language_parameters,
-    patch_features,
+    projected,
     trainable,
     with_negatives,
-    word_embedding,
+    word_table,
 )
 from xsd_edge.world.scenes import QuestionAnswer
 from xsd_edge.world.things import COLUMNS, ROWS
@@ -64,12 +63,9 @@ def train_patch_places(
     phase: Phase,
 ) -> None:
     spec = recipe.target_training
-    trainable(model, when=lambda n: "video_tower" in n or "projector" in n)
-    seeing = nn.ModuleList([model.model.video_tower, model.model.multi_modal_projector])
+    seeing = trainable(model, when=lambda n: "video_tower" in n or "projector" in n)
     before = copy.deepcopy(model).requires_grad_(False)
-    rows, columns = (
-        torch.stack([word_embedding(model, words, n) for n in names]) for names in (ROWS, COLUMNS)
-    )
+    rows, columns = word_table(model, words, ROWS), word_table(model, words, COLUMNS)
     batches = patch_batches(recipe, spec.projector_batch, first_seed=PATCH_SEED)
 
     def loss_of(batch: PatchBatch) -> tuple[Tensor, dict[str, float]]:
@@ -86,17 +82,10 @@ def train_patch_places(
         return held + spec.place_weight * read, {"held": held.item(), "seen": seen}
 
     groups = [
-        {"params": list(seeing.parameters()), "lr": spec.tower_rate},
+        {"params": seeing, "lr": spec.tower_rate},
         {"params": list(probe.parameters()), "lr": PROBE_RATE},
     ]
     phase.run(groups, spec.patch_places_steps, batches, loss_of)
-
-
-def projected(model: VideoLlavaForConditionalGeneration, pixels: Tensor) -> Tensor:
-    """[B, 3, H, W] -> [B, 1 + P, D] float32, CLS first."""
-    with fast_products(pixels.device):
-        tokens: Tensor = model.model.multi_modal_projector(patch_features(model, pixels))
-    return tokens.float()
 
 
 class PlaceProbe(nn.Module):
@@ -149,8 +138,8 @@ class PlacingLoss(LanguageLoss):
 
     def probed(self, visual: Tensor, batch: ClipBatch) -> tuple[Tensor, dict[str, float]]:
         moved, values = super().probed(visual, batch)
-        projected = self._projected.pop().unflatten(0, (len(visual), -1)).flatten(1, 2)
-        early, seen = self.at_projector.loss(projected, batch.place)
+        tokens = self._projected.pop().unflatten(0, (len(visual), -1)).flatten(1, 2)
+        early, seen = self.at_projector.loss(tokens, batch.place)
         late, found = self.half_way.loss(visual, batch.place)
         return moved + self._place_weight * (early + late), values | {"seen": seen, "found": found}
 

@@ -14,7 +14,7 @@ from xsd_edge.export.pair import clip_shown, load_target
 from xsd_edge.models.base_model import load_base
 from xsd_edge.models.drafter import Drafter
 from xsd_edge.models.target import TrainedPart, add_low_rank, build_target
-from xsd_edge.models.trained import language_config, trainable_target
+from xsd_edge.models.trained import language_config, trained_target
 from xsd_edge.training import places as placing
 from xsd_edge.training import target as seeing
 from xsd_edge.training.alignment import Seen, train_alignment
@@ -52,7 +52,7 @@ def train_places(run: Run) -> Path:
     recipe = run.own_recipe("train places")
     run.require_alone("the target")
     torch.manual_seed(TARGET_SEED)
-    model, words, _ = trainable_target(recipe, run.cache)
+    model, words, _ = trained_target(recipe, run.cache, merged=False)
     model.train()
     config = language_config(model)
     probe = placing.PlaceProbe(config.hidden_size)

@@ -51,6 +51,13 @@ def patch_features(model: VideoLlavaForConditionalGeneration, pixels: Tensor) ->
     return hidden[-2]
 
 
+def projected(model: VideoLlavaForConditionalGeneration, pixels: Tensor) -> Tensor:
+    """What the language model reads of frames, CLS first. [B, 3, H, W] -> [B, 1 + P, D] float32"""
+    with fast_products(pixels.device):
+        tokens: Tensor = model.model.multi_modal_projector(patch_features(model, pixels))
+    return tokens.float()
+
+
 def train_tower(model: VideoLlavaForConditionalGeneration, recipe: Recipe, phase: Phase) -> None:
     spec = recipe.target_training
     # presence, shape, colour, size, place
@@ -85,29 +92,33 @@ def word_embedding(
     return table[ids].float().mean(0).detach()
 
 
+def word_table(
+    model: VideoLlavaForConditionalGeneration, words: Tokenizer, names: Iterable[str]
+) -> Tensor:
+    """Such an embedding for each name. [n, D]"""
+    return torch.stack([word_embedding(model, words, name) for name in names])
+
+
 def train_projector(
     model: VideoLlavaForConditionalGeneration, recipe: Recipe, words: Tokenizer, phase: Phase
 ) -> None:
     spec = recipe.target_training
     trainable(model, when=lambda n: "video_tower" in n or "projector" in n)
 
-    def table(names: tuple[str, ...]) -> Tensor:
-        return torch.stack([word_embedding(model, words, n) for n in names])
-
-    shapes, colours = table(recipe.world.shapes), table(tuple(COLOURS))
-    sizes = table(tuple(SIZES))
-    rows, columns = table(ROWS), table(COLUMNS)
+    shapes, colours, sizes, rows, columns = (
+        word_table(model, words, names)
+        for names in (recipe.world.shapes, COLOURS, SIZES, ROWS, COLUMNS)
+    )
     nothing = word_embedding(model, words, "nothing")
     batches = patch_batches(recipe, spec.projector_batch, first_seed=200_000)
 
     def loss_of(batch: PatchBatch) -> tuple[Tensor, dict[str, float]]:
-        with fast_products(batch.pixels.device):
-            tokens = model.model.multi_modal_projector(patch_features(model, batch.pixels))
+        tokens = projected(model, batch.pixels)
         thing = shapes[batch.shape] + colours[batch.colour] + sizes[batch.size]
         place = rows[batch.square[..., 0]] + columns[batch.square[..., 1]]
         wanted = torch.where(batch.present[..., None], thing, nothing) + place
         wanted = wanted / 3
-        error = (tokens.float()[:, 1:] - wanted).square().sum(-1) / wanted.square().sum(-1)
+        error = (tokens[:, 1:] - wanted).square().sum(-1) / wanted.square().sum(-1)
         weight = torch.where(batch.present, 6.0, 1.0)
         return (error * weight).mean(), {}
 
