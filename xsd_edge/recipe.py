@@ -89,7 +89,7 @@ class EarlySpec:
 
 @dataclass(frozen=True, slots=True)
 class TargetTraining:
-    """Steps and rates of the target's five phases."""
+    """Steps and rates of the target's phases and its two lessons."""
 
     tower_steps: int
     tower_batch: int
@@ -105,8 +105,10 @@ class TargetTraining:
     motion_weight: float
     patch_places_steps: int
     places_steps: int
-    places_rate: float
-    place_weight: float
+    patch_things_steps: int
+    things_steps: int
+    lesson_rate: float
+    read_weight: float  # of a lesson's probes
 
 
 @dataclass(frozen=True, slots=True)

@@ -292,7 +292,7 @@ def test_a_drafter_trained_for_it_is_in_its_bundle(learning: Path, command: Pyth
 
 
 def test_what_is_trained_already_is_not_trained(learning: Path) -> None:
-    for phase in ("target", "places"):
+    for phase in ("target", "places", "things"):
         assert_one_line_error(train(learning, phase), 6, "names a published target")
     assert_one_line_error(train(learning, "early"), 6, "has no [early]")
 

@@ -12,17 +12,17 @@ from tests.conftest import ROOT
 from tests.export.conftest import byte_tokenizer
 from xsd_edge.recipe import Recipe
 from xsd_edge.training.clips import (
-    IGNORED,
     SEEN_FRAMES,
     branch_mask,
     clip_batches,
     encode_exchange,
+    look_labels,
     motion_labels,
-    place_labels,
 )
+from xsd_edge.training.patches import IGNORED
 from xsd_edge.world.scenes import Scene
 from xsd_edge.world.surroundings import Fence, Surroundings
-from xsd_edge.world.things import DIRECTIONS, SPEEDS, Motion, Thing, Turn
+from xsd_edge.world.things import COLOURS, DIRECTIONS, SIZES, SPEEDS, Motion, Thing, Turn
 
 pytestmark = pytest.mark.host
 
@@ -102,16 +102,31 @@ def test_motion_is_named_where_the_thing_is_once_it_has_moved() -> None:
         assert (labels[frame, :, 0] != IGNORED).sum() == 2
 
 
-def test_places_are_named_wherever_a_thing_is_seen() -> None:
-    """Also in the first frame: a place needs no time. Of two in a patch the nearer one counts."""
+def test_scenes_that_are_not_chosen_are_left_out() -> None:
+    spec = replace(RECIPE.target_training, language_batch=2)
+    recipe, words = replace(RECIPE, target_training=spec), byte_tokenizer()
+    batches = clip_batches(recipe, words, END, 7, choose=lambda seed, scene: seed % 3 == 0)
+    for seeds in ((9, 12), (15, 18)):
+        for row, seed in zip(next(batches).tokens, seeds, strict=True):
+            caption = Scene.from_seed(seed).exchanges()[0]
+            ids, _ = encode_exchange(words, recipe, caption.question, caption.answer, END)
+            assert row[: len(ids)].tolist() == ids
+
+
+def test_looks_are_named_wherever_a_thing_is_seen() -> None:
+    """Also in the first frame: they need no time. Of two in a patch the nearer one counts."""
     moving = Thing("circle", "red", "small", 8, 24, "to the right", "quickly")
     still, behind = Thing("cross", "blue", "small", 56, 57), Thing("square", "red", "small", 52, 50)
     scene = Scene(0, (moving, still, replace(behind, depth=9)), 30.0, (0, 0))
-    labels = place_labels(scene, RECIPE).reshape(8, 17, 2)
+    labels = look_labels(scene, RECIPE).reshape(8, 17, 5)
+    shapes, colours, small = RECIPE.world.shapes, list(COLOURS), list(SIZES).index("small")
+    circle = [shapes.index("circle"), colours.index("red"), small]
+    cross = [shapes.index("cross"), colours.index("blue"), small]
     for frame in range(8):
         x = 8 + 34 * (frame + 1) / 8
-        assert labels[frame, 1 + (24 // 16) * 4 + int(x // 16)].tolist() == [3, int(x // 8)]
-        assert labels[frame, 16].tolist() == [7, 7]
+        at = 1 + (24 // 16) * 4 + int(x // 16)
+        assert labels[frame, at].tolist() == [*circle, 3, int(x // 8)]
+        assert labels[frame, 16].tolist() == [*cross, 7, 7]
         assert (labels[frame, :, 0] != IGNORED).sum() == 2
 
 

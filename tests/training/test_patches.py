@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 from xsd_edge.recipe import Recipe
-from xsd_edge.training.patches import normalized, patch_batches
+from xsd_edge.training.patches import IGNORED, normalized, patch_batches
 from xsd_edge.world import scenes
 from xsd_edge.world.scenes import Scene
 from xsd_edge.world.spec import RICH, SHAPES
@@ -41,6 +41,10 @@ def test_each_centre_lies_in_its_patch() -> None:
                 offset = (x / 16 % 1, y / 16 % 1)
                 assert batch.offset[row, at].tolist() == pytest.approx(offset, abs=1e-5)
                 assert batch.square[row, at].tolist() == list(square_of(x, y))
+                looks = (batch.shape, batch.colour, batch.size)
+                indexes = [int(look[row, at]) for look in looks]
+                assert batch.looks[row, at].tolist() == [*indexes, *square_of(x, y)]
+    assert (batch.looks[~batch.present] == IGNORED).all()
 
 
 def _patch(thing: Thing, phase: float) -> int:

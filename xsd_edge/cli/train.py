@@ -61,6 +61,20 @@ def train_places_command(
         _finish(run, train_places)
 
 
+@train.command("things")
+def train_things_command(
+    recipe: RecipeOption = "demo",
+    folder: FolderOption = None,
+    resume: ResumeOption = False,
+    save_every: SaveOption = EVERY_S,
+) -> None:
+    """Teach the trained target to tell several things apart; after `places`."""
+    with _run(recipe, folder, resume, save_every) as run:
+        from xsd_edge.training.run import train_things
+
+        _finish(run, train_things)
+
+
 @train.command("drafter")
 def train_drafter_command(
     recipe: RecipeOption = "demo",

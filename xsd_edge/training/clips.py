@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -14,15 +15,16 @@ from torch import Tensor
 
 from xsd_edge.recipe import Recipe
 from xsd_edge.runtime.prompt import Prompt
-from xsd_edge.training.patches import normalized
+from xsd_edge.training.patches import IGNORED, LOOKS, normalized
 from xsd_edge.world import scenes
 from xsd_edge.world.scenes import QuestionAnswer
-from xsd_edge.world.things import DIRECTIONS, SPEEDS, Thing, square_of
+from xsd_edge.world.things import COLOURS, DIRECTIONS, SIZES, SPEEDS, Thing, square_of
 
 SEEN_FRAMES = 3  # a slow thing takes so many frames to leave its map square
-IGNORED = -100
 # Which of a clip's other exchanges to learn from: given all of them, the numbers of some.
 Picker: TypeAlias = "Callable[[Sequence[QuestionAnswer], np.random.Generator], Iterable[int]]"
+# Whether to learn from a scene, given its seed too.
+Chooser: TypeAlias = "Callable[[int, scenes.Scene], bool]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class ClipBatch:
     branch: Tensor  # [B, L] branch number from 1, 0 for padding
     depth: Tensor  # [B, L] position within its branch
     motion: Tensor  # [B, 8 * tokens_per_frame, 2] direction and speed of what is there, or IGNORED
-    place: Tensor  # [B, 8 * tokens_per_frame, 2] its row and column on the map, or IGNORED
+    looks: Tensor  # [B, 8 * tokens_per_frame, LOOKS] what can be seen of it, or IGNORED
 
 
 def encode_exchange(
@@ -91,18 +93,30 @@ def branches(
     return found
 
 
+def any_scene(seed: int, scene: scenes.Scene) -> bool:
+    return True
+
+
 def clip_batches(
-    recipe: Recipe, words: Tokenizer, end: int, first_seed: int, pick: Picker | None = None
+    recipe: Recipe,
+    words: Tokenizer,
+    end: int,
+    first_seed: int,
+    pick: Picker | None = None,
+    choose: Chooser = any_scene,
 ) -> Iterator[ClipBatch]:
-    """Endless batches of consecutive seeds, lengths padded to 32s; `questions` of any kind beside
-    the caption, if nobody picks others.
+    """Endless batches of consecutive seeds that `choose` takes, lengths padded to 32s; `questions`
+    of any kind beside the caption, if nobody picks others.
     """
     pick = pick or any_of(recipe.target_training.questions)
-    size, seed = recipe.target_training.language_batch, first_seed
+    size = recipe.target_training.language_batch
+    known = (
+        (seed, scenes.Scene.from_seed(seed % scenes.HELD_OUT, recipe.world))
+        for seed in count(first_seed)
+    )
+    taken = (each for each in known if choose(*each))
     while True:
-        seeds = range(seed, seed + size)
-        seed += size
-        drawn = [scenes.Scene.from_seed(s % scenes.HELD_OUT, recipe.world) for s in seeds]
+        seeds, drawn = zip(*islice(taken, size), strict=True)
         rows = [
             branches(scene, recipe, words, end, np.random.default_rng((s, 3)), pick)
             for scene, s in zip(drawn, seeds, strict=True)
@@ -114,8 +128,8 @@ def clip_batches(
             for kind, part in enumerate(row):
                 packed[kind, number, : len(part)] = part
         motion = np.stack([motion_labels(scene, recipe) for scene in drawn])
-        place = np.stack([place_labels(scene, recipe) for scene in drawn])
-        arrays = (torch.from_numpy(a) for a in (*packed, motion, place))
+        looks = np.stack([look_labels(scene, recipe) for scene in drawn])
+        arrays = (torch.from_numpy(a) for a in (*packed, motion, looks))
         yield ClipBatch(normalized(np.stack([s.frames() for s in drawn]), recipe), *arrays)
 
 
@@ -147,7 +161,7 @@ def motion_labels(scene: scenes.Scene, recipe: Recipe) -> NDArray[np.int64]:
     [frames * tokens_per_frame, 2]: index into DIRECTIONS, then still; index into SPEEDS, then
     still.
     """
-    labels = _no_labels(recipe)
+    labels = _no_labels(recipe, 2)
     directions, speeds = [*DIRECTIONS, None], [*SPEEDS, None]
     for frame, token, thing, _ in spots(scene, recipe):
         phase = float(scenes.frame_phases()[frame])
@@ -157,19 +171,26 @@ def motion_labels(scene: scenes.Scene, recipe: Recipe) -> NDArray[np.int64]:
     return labels.reshape(-1, 2)
 
 
-def place_labels(scene: scenes.Scene, recipe: Recipe) -> NDArray[np.int64]:
-    """Row and column on the map of what is at each visual token; IGNORED where nothing is.
+def look_labels(scene: scenes.Scene, recipe: Recipe) -> NDArray[np.int64]:
+    """What can be seen of what is at each visual token; IGNORED where nothing is.
 
-    [frames * tokens_per_frame, 2]
+    [frames * tokens_per_frame, LOOKS]
     """
-    labels = _no_labels(recipe)
-    for frame, token, _, centre in spots(scene, recipe):
-        labels[frame, token] = square_of(*centre)
-    return labels.reshape(-1, 2)
+    labels = _no_labels(recipe, len(LOOKS))
+    shapes, colours, sizes = recipe.world.shapes, list(COLOURS), list(SIZES)
+    for frame, token, thing, centre in spots(scene, recipe):
+        labels[frame, token] = (
+            shapes.index(thing.shape),
+            colours.index(thing.colour),
+            sizes.index(thing.size),
+            *square_of(*centre),
+        )
+    return labels.reshape(-1, len(LOOKS))
 
 
-def _no_labels(recipe: Recipe) -> NDArray[np.int64]:
-    return np.full((recipe.target.frames, recipe.target.tokens_per_frame, 2), IGNORED, np.int64)
+def _no_labels(recipe: Recipe, width: int) -> NDArray[np.int64]:
+    spec = recipe.target
+    return np.full((spec.frames, spec.tokens_per_frame, width), IGNORED, np.int64)
 
 
 def branch_mask(branch: Tensor, depth: Tensor, prefix: int) -> Tensor:

@@ -12,7 +12,15 @@ from torch import Tensor
 
 from xsd_edge.recipe import Recipe
 from xsd_edge.world import scenes
-from xsd_edge.world.things import COLOURS, SIZES, SQUARE, square_of
+from xsd_edge.world.things import COLOURS, COLUMNS, ROWS, SIZES, SQUARE, square_of
+
+IGNORED = -100  # what cross-entropy leaves out
+LOOKS = ("shape", "colour", "size", "row", "column")  # the last two of its place on the map
+
+
+def look_counts(recipe: Recipe) -> tuple[int, ...]:
+    """How many different shapes, colours, ... there are, in the order of LOOKS."""
+    return len(recipe.world.shapes), len(COLOURS), len(SIZES), len(ROWS), len(COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,12 @@ class PatchBatch:
     size: Tensor  # [B, P]
     offset: Tensor  # [B, P, 2] of the centre in its patch, 0..1
     square: Tensor  # [B, P, 2] row and column on the map: the centre's, or the patch's first
+
+    @property
+    def looks(self) -> Tensor:
+        """What can be seen of the thing in each patch, IGNORED where nothing is. [B, P, LOOKS]"""
+        thing = torch.stack((self.shape, self.colour, self.size, *self.square.unbind(-1)), -1)
+        return torch.where(self.present[..., None], thing, IGNORED)
 
 
 def normalized(frames: NDArray[np.uint8], recipe: Recipe) -> Tensor:

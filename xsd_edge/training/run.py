@@ -15,7 +15,8 @@ from xsd_edge.models.base_model import load_base
 from xsd_edge.models.drafter import Drafter
 from xsd_edge.models.target import TrainedPart, add_low_rank, build_target
 from xsd_edge.models.trained import language_config, trained_target
-from xsd_edge.training import places as placing
+from xsd_edge.recipe import Recipe
+from xsd_edge.training import lessons
 from xsd_edge.training import target as seeing
 from xsd_edge.training.alignment import Seen, train_alignment
 from xsd_edge.training.bench import SEED, Run, set_up
@@ -50,14 +51,30 @@ def train_target(run: Run) -> Path:
 def train_places(run: Run) -> Path:
     """Teach the trained target where things are; its written file is replaced by the new one."""
     recipe = run.own_recipe("train places")
+    spec = recipe.target_training
+    return _teach(run, recipe, lessons.PLACES, spec.patch_places_steps, spec.places_steps)
+
+
+def train_things(run: Run) -> Path:
+    """Teach the trained target to tell several things apart; its file is replaced likewise."""
+    recipe = run.own_recipe("train things")
+    spec = recipe.target_training
+    return _teach(run, recipe, lessons.THINGS, spec.patch_things_steps, spec.things_steps)
+
+
+def _teach(
+    run: Run, recipe: Recipe, lesson: lessons.Lesson, patch_steps: int, talk_steps: int
+) -> Path:
     run.require_alone("the target")
     torch.manual_seed(TARGET_SEED)
     model, words, _ = trained_target(recipe, run.cache, merged=False)
     model.train()
     config = language_config(model)
-    probe = placing.PlaceProbe(config.hidden_size)
-    placing.train_patch_places(model, probe, recipe, words, run.phase("patch-places", model, probe))
-    placing.train_places(model, probe, recipe, words, _end(config), run.phase("places", model))
+    probe = lessons.LookProbe(recipe, config.hidden_size, lesson.looks)
+    student = lessons.Student(model, probe, recipe, words)
+    patches = run.phase(f"patch-{lesson.name}", model, probe)
+    lessons.teach_patches(student, lesson, patch_steps, patches)
+    lessons.teach_talk(student, lesson, talk_steps, _end(config), run.phase(lesson.name, model))
     return run.write(TrainedPart.of(model).tensors, recipe.target.trained)
 
 

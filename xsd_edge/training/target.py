@@ -23,9 +23,9 @@ from transformers import VideoLlavaForConditionalGeneration
 from xsd_edge.models.target import LowRankLinear
 from xsd_edge.recipe import Recipe
 from xsd_edge.runtime.prompt import Prompt
-from xsd_edge.training.clips import IGNORED, ClipBatch, branch_mask, clip_batches
+from xsd_edge.training.clips import ClipBatch, branch_mask, clip_batches
 from xsd_edge.training.loop import Phase
-from xsd_edge.training.patches import PatchBatch, patch_batches
+from xsd_edge.training.patches import IGNORED, PatchBatch, patch_batches
 from xsd_edge.training.precision import fast_products, fast_type
 from xsd_edge.world.things import COLOURS, COLUMNS, DIRECTIONS, ROWS, SIZES, SPEEDS
 
