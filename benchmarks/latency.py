@@ -218,10 +218,10 @@ def stream_ratios(contest: Contest, streams: int) -> list[float]:
 
 
 def float32_twin(bundle: Path) -> Path:
-    """A bundle of the same recipe whose target is float32."""
-    recipe = Bundle(bundle).manifest.recipe
-    twin = Path(".cache") / f"{recipe}-cpu-fp32"
-    if not twin.exists():
+    """A bundle of the same recipe and weights whose target is float32."""
+    manifest = Bundle(bundle).manifest
+    recipe, twin = manifest.recipe, Path(".cache") / f"{manifest.recipe}-cpu-fp32"
+    if not twin.exists() or Bundle(twin).manifest.provenance != manifest.provenance:
         board = Path(__file__).with_name("cpu-fp32.toml")
         export = ("export", "--target", board, "--recipe", recipe, "-o", twin)
         subprocess.run([sys.executable, "-m", "xsd_edge", *map(str, export)], check=True, stdout=2)

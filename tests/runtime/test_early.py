@@ -27,6 +27,13 @@ def test_rows_that_cost_more_than_a_step_are_never_drafted() -> None:
     assert EarlyPlanner(dear).cut(draft(9.0, 9.0), 1.0).tokens == ()
 
 
+def test_a_row_is_to_save_more_than_it_costs() -> None:
+    """Half a token of two a step saves a quarter of a step; the first token waits for it, too."""
+    even = draft(0.0)
+    assert EarlyPlanner(COSTS._replace(row=0.16)).cut(even, 2.0).tokens == (0,)
+    assert EarlyPlanner(COSTS._replace(row=0.17)).cut(even, 2.0).tokens == ()
+
+
 def test_drafts_that_never_stand_are_given_up_and_tried_again_later() -> None:
     planner, lengths = EarlyPlanner(COSTS), []
     for _ in range(400):
@@ -39,7 +46,7 @@ def test_drafts_that_never_stand_are_given_up_and_tried_again_later() -> None:
 def test_drafts_that_always_stand_grow() -> None:
     planner = EarlyPlanner(COSTS)
     first = len(planner.cut(draft(*[0.0] * 10), 2.0).tokens)
-    for _ in range(100):
+    for _ in range(400):
         cut = planner.cut(draft(*[0.0] * 10), 2.0)
         planner.learn(cut, len(cut.tokens))
     assert first < 10
