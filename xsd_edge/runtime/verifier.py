@@ -53,11 +53,11 @@ class GreedyVerifier:
     """Temperature 0: a draft stands where it is the target's argmax."""
 
     def judge(self, logits: NDArray[np.float32], proposal: Proposal) -> Verdict:
-        best = logits[: len(proposal.tokens) + 1].argmax(1).tolist()
         for position, drafted in enumerate(proposal.tokens):
-            if best[position] != drafted:
-                return Verdict(position, best[position])
-        return Verdict(len(proposal.tokens), best[-1])
+            best = int(logits[position].argmax())
+            if best != drafted:
+                return Verdict(position, best)
+        return Verdict(len(proposal.tokens), int(logits[len(proposal.tokens)].argmax()))
 
 
 @dataclass
