@@ -15,10 +15,10 @@ from torch import Tensor
 
 from xsd_edge.recipe import Recipe
 from xsd_edge.runtime.prompt import Prompt
-from xsd_edge.training.patches import IGNORED, LOOKS, normalized
+from xsd_edge.training.patches import IGNORED, LOOKS, kind_of, normalized
 from xsd_edge.world import scenes
 from xsd_edge.world.scenes import QuestionAnswer
-from xsd_edge.world.things import COLOURS, DIRECTIONS, SIZES, SPEEDS, Thing, square_of
+from xsd_edge.world.things import DIRECTIONS, SPEEDS, Thing, square_of
 
 SEEN_FRAMES = 3  # a slow thing takes so many frames to leave its map square
 # Which of a clip's other exchanges to learn from: given all of them, the numbers of some.
@@ -177,14 +177,8 @@ def look_labels(scene: scenes.Scene, recipe: Recipe) -> NDArray[np.int64]:
     [frames * tokens_per_frame, LOOKS]
     """
     labels = _no_labels(recipe, len(LOOKS))
-    shapes, colours, sizes = recipe.world.shapes, list(COLOURS), list(SIZES)
     for frame, token, thing, centre in spots(scene, recipe):
-        labels[frame, token] = (
-            shapes.index(thing.shape),
-            colours.index(thing.colour),
-            sizes.index(thing.size),
-            *square_of(*centre),
-        )
+        labels[frame, token] = (*kind_of(thing, recipe), *square_of(*centre))
     return labels.reshape(-1, len(LOOKS))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from xsd_edge.recipe import Recipe
 from xsd_edge.world import scenes
-from xsd_edge.world.things import COLOURS, COLUMNS, ROWS, SIZES, SQUARE, square_of
+from xsd_edge.world.things import COLOURS, COLUMNS, ROWS, SIZES, SQUARE, Thing, square_of
 
 IGNORED = -100  # what cross-entropy leaves out
 LOOKS = ("shape", "colour", "size", "row", "column")  # the last two of its place on the map
@@ -21,6 +21,15 @@ LOOKS = ("shape", "colour", "size", "row", "column")  # the last two of its plac
 def look_counts(recipe: Recipe) -> tuple[int, ...]:
     """How many different shapes, colours, ... there are, in the order of LOOKS."""
     return len(recipe.world.shapes), len(COLOURS), len(SIZES), len(ROWS), len(COLUMNS)
+
+
+def kind_of(thing: Thing, recipe: Recipe) -> tuple[int, int, int]:
+    """Which of the shapes, colours and sizes it has, as they are counted by `look_counts`."""
+    return (
+        recipe.world.shapes.index(thing.shape),
+        list(COLOURS).index(thing.colour),
+        list(SIZES).index(thing.size),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,6 @@ def patch_batches(recipe: Recipe, size: int, first_seed: int) -> Iterator[PatchB
     """Endless batches of single frames from training scenes, with every patch labelled."""
     patch, seed = recipe.target.patch_size, first_seed
     grid = recipe.target.image_size // patch
-    shapes, colours, sizes = recipe.world.shapes, list(COLOURS), list(SIZES)
     while True:
         images = np.empty((size, scenes.SIDE, scenes.SIDE, 3), np.uint8)
         labels = np.zeros((4, size, grid * grid), np.int64)  # present, shape, colour, size
@@ -73,12 +81,7 @@ def patch_batches(recipe: Recipe, size: int, first_seed: int) -> Iterator[PatchB
                 centre = np.array(scene.centre(thing, phase)) / patch
                 column, line = np.clip(centre.astype(int), 0, grid - 1)
                 at = line * grid + column
-                labels[:, row, at] = (
-                    1,
-                    shapes.index(thing.shape),
-                    colours.index(thing.colour),
-                    sizes.index(thing.size),
-                )
+                labels[:, row, at] = (1, *kind_of(thing, recipe))
                 offsets[row, at] = centre - (column, line)
                 squares[row, at] = square_of(*scene.centre(thing, phase))
         present, shape, colour, big = torch.from_numpy(labels)
