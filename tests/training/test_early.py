@@ -16,9 +16,13 @@ from xsd_edge.models.early import Early
 from xsd_edge.recipe import Recipe
 from xsd_edge.runtime.prompt import Prompt
 from xsd_edge.training.early import (
+    FORGOTTEN,
+    MISLED,
     EarlyExamples,
+    answers_by_question,
     early_batches,
     gather,
+    recalled,
     teacher_forced,
     train_early,
     true_answers,
@@ -98,6 +102,18 @@ def test_a_batch_asks_for_the_answer_and_for_nothing_else(
         ]
         assert asked == expected
         assert set(wanted[:start]) | set(wanted[start + len(example.answer) :]) <= {-1}
+
+
+def test_now_and_then_the_last_answer_is_forgotten_or_of_another_scene(
+    examples: EarlyExamples,
+) -> None:
+    example = examples.examples[2]
+    said = answers_by_question(examples.examples)[example.question]
+    assert said == [e.answer for e in examples.examples if e.question == example.question]
+    rng, elsewhere = np.random.default_rng(0), (7, 7, END)
+    told = [recalled(example, [elsewhere], rng) for _ in range(4000)]
+    shares = [told.count(kind) / len(told) for kind in ((), elsewhere, example.previous)]
+    assert shares == pytest.approx([FORGOTTEN, MISLED, 1 - FORGOTTEN - MISLED], abs=0.02)
 
 
 def test_rows_see_only_what_came_before(recipe: Recipe) -> None:

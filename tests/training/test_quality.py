@@ -32,6 +32,15 @@ def test_acceptance_is_per_judged_draft() -> None:
     assert Drafts().acceptance is None
 
 
+def test_an_answers_end_bounds_what_a_round_can_bring() -> None:
+    drafts = Drafts()
+    drafts.add(spoken((1, 1, 0), (1, 1, 1)))  # two tokens fit into one round
+    drafts.add(spoken((6, 5, 5), (1, 1, 1)))  # seven do not
+    assert drafts.ceiling(gamma=5) == pytest.approx(9 / (1 + 2))
+    assert drafts.ceiling(gamma=1) == pytest.approx(9 / (1 + 4))
+    assert Drafts().ceiling(gamma=5) is None
+
+
 def test_forecasts_meet_what_happened_at_their_position() -> None:
     forecasts = Forecasts()
     forecasts.add(spoken((3, 3, 2), (1, 1, 0)))
@@ -90,8 +99,8 @@ def test_the_command_reports_every_figure(command: Python) -> None:
     assert set(found["qa"]) == kinds
     for name in ("exact_caption", "acceptance_t0", "acceptance_t1"):
         assert 0 <= found[name] <= 1
-    assert found["tokens_per_round"] >= 1
-    assert found["tokens_per_round_captions"] >= 1
+    for name in ("tokens_per_round", "tokens_per_round_captions"):
+        assert 1 <= found[name] <= found[f"{name}_ceiling"] <= found["gamma"] + 1
     assert found["c"] > 0
     assert 0 <= found["predictor_ece"] <= 1
     assert "predictor_auroc" in found

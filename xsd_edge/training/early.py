@@ -43,11 +43,16 @@ from xsd_edge.world.streams import StreamClip, foreseen, stream
 # Questions that every scene answers, so that a stream can ask them about each clip.
 KINDS = ("moves", "still", "count", "count_moving")
 FORGOTTEN = 0.1  # share of examples without a previous answer: a stream's first clip has none
+# Share with an answer about another scene, as behind a cut: without them the drafter repeats what
+# it is told, sure of itself, also where the events tell of other things.
+MISLED = 0.15
 TARGETS_OWN = 0.25  # share of a batch that the target answered itself
 PROBED = 0.2  # weight of what the event tokens say, beside the answer
 SEED = 3  # of torch's generator
 ANSWERED_FROM = 60_000_000  # first stream seed that the target answers
 INVENTED_FROM = 70_000_000
+
+Words = tuple[int, ...]  # as tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +60,9 @@ class EarlyExample:
     """One answer in a stream; `clip` indexes the event counts."""
 
     clip: int
-    question: tuple[int, ...]
-    previous: tuple[int, ...]  # the last clip's answer to the same question, end token included
-    answer: tuple[int, ...]  # end token included
+    question: Words
+    previous: Words  # the last clip's answer to the same question, end token included
+    answer: Words  # end token included
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +113,13 @@ def of_kinds(scene: scenes.Scene, kinds: Sequence[str]) -> list[scenes.QuestionA
     return [by_kind[kind] for kind in kinds]
 
 
-Answers = Callable[[StreamClip, Sequence[scenes.QuestionAnswer]], list[tuple[int, ...]]]
+Answers = Callable[[StreamClip, Sequence[scenes.QuestionAnswer]], list[Words]]
 
 
 def targets_answers(collector: Collector) -> Answers:
     """What the exported target says."""
 
-    def answers(clip: StreamClip, asked: Sequence[scenes.QuestionAnswer]) -> list[tuple[int, ...]]:
+    def answers(clip: StreamClip, asked: Sequence[scenes.QuestionAnswer]) -> list[Words]:
         collector.look(clip.scene)
         found = (collector.answer(exchange, clip=0) for exchange in asked)
         return [tuple(int(t) for t in e.tokens[e.question_rows :]) for e in found]
@@ -125,7 +130,7 @@ def targets_answers(collector: Collector) -> Answers:
 def true_answers(prompt: Prompt, end: int) -> Answers:
     """What is so."""
 
-    def answers(clip: StreamClip, asked: Sequence[scenes.QuestionAnswer]) -> list[tuple[int, ...]]:
+    def answers(clip: StreamClip, asked: Sequence[scenes.QuestionAnswer]) -> list[Words]:
         return [(*prompt.tokens(f" {exchange.answer}"), end) for exchange in asked]
 
     return answers
@@ -145,7 +150,7 @@ def gather(
     examples: list[EarlyExample] = []
     for number, seed in enumerate(seeds):
         kinds = ("describe", KINDS[seed % len(KINDS)])
-        previous: list[tuple[int, ...]] = [(), ()]
+        previous: list[Words] = [(), ()]
         for clip in stream(seed, clips, recipe.world):
             asked = of_kinds(clip.scene, kinds)
             said = answers(clip, asked)
@@ -178,32 +183,50 @@ def early_batches(
     previous answers the first `words` tokens are read.
     """
     rng = np.random.default_rng(8)
+    said = [answers_by_question(source.examples) for source in sources]
     index = np.full(int(vocabulary.max()) + 1, -1, np.int64)
     index[vocabulary] = np.arange(len(vocabulary))
     while True:
-        picked: list[tuple[EarlyExamples, EarlyExample]] = []
+        picked: list[tuple[int, EarlyExample]] = []
         for _ in range(size):
-            source = sources[0 if rng.random() < TARGETS_OWN else -1]
-            picked.append((source, source.examples[int(rng.integers(len(source.examples)))]))
+            at = 0 if rng.random() < TARGETS_OWN else len(sources) - 1
+            picked.append((at, sources[at].examples[int(rng.integers(len(sources[at].examples)))]))
         longest = max(len(e.question) + len(e.answer) for _, e in picked) - 1
         tokens = np.zeros((size, longest), np.int64)
         wanted = np.full((size, longest), -1, np.int64)
         previous = np.zeros((size, words), np.int64)
         known = np.zeros((size, words, 1), np.float32)
-        for row, (_, example) in enumerate(picked):
+        for row, (at, example) in enumerate(picked):
             text = (*example.question, *example.answer)
             tokens[row, : len(text) - 1] = text[:-1]
             start = len(example.question) - 1
             spots = np.minimum(example.answer, len(index) - 1)
             wanted[row, start : len(text) - 1] = np.where(spots == example.answer, index[spots], -1)
-            if rng.random() >= FORGOTTEN:
-                before = example.previous[:words]
-                previous[row, : len(before)] = before
-                known[row, : len(before)] = 1
-        counts = np.stack([source.counts[e.clip] for source, e in picked]).astype(np.float32)
-        told = np.stack([source.told[e.clip] for source, e in picked]).astype(np.int64)
+            before = recalled(example, said[at][example.question], rng)[:words]
+            previous[row, : len(before)] = before
+            known[row, : len(before)] = 1
+        counts = np.stack([sources[at].counts[e.clip] for at, e in picked]).astype(np.float32)
+        told = np.stack([sources[at].told[e.clip] for at, e in picked]).astype(np.int64)
         arrays = (torch.from_numpy(a) for a in (counts, told, previous, known, tokens, wanted))
         yield EarlyBatch(*arrays)
+
+
+def answers_by_question(examples: Sequence[EarlyExample]) -> dict[Words, list[Words]]:
+    """All answers to each question."""
+    said: dict[Words, list[Words]] = {}
+    for example in examples:
+        said.setdefault(example.question, []).append(example.answer)
+    return said
+
+
+def recalled(example: EarlyExample, said: Sequence[Words], rng: np.random.Generator) -> Words:
+    """What the drafter is told of the last answer: that answer, nothing, or one of those that were
+    `said` about any scene.
+    """
+    luck = rng.random()
+    if luck < FORGOTTEN:
+        return ()
+    return said[int(rng.integers(len(said)))] if luck < FORGOTTEN + MISLED else example.previous
 
 
 def train_early(

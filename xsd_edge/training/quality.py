@@ -56,8 +56,10 @@ class Drafts:
     rounds: int = 0
     judged: int = 0
     accepted: int = 0
+    lengths: list[int] = field(default_factory=list)  # of answers, in tokens behind the first
 
     def add(self, spoken: Spoken) -> None:
+        self.lengths.append(spoken.decoded)
         self.tokens += spoken.decoded
         self.rounds += len(spoken.rounds)
         self.judged += sum(r.judged for r in spoken.rounds)
@@ -71,6 +73,13 @@ class Drafts:
     @property
     def tokens_per_round(self) -> float | None:
         return self.tokens / self.rounds if self.rounds else None
+
+    def ceiling(self, gamma: int) -> float | None:
+        """Tokens per round of a drafter that is never wrong: an answer's end cuts its last round
+        short, and of a short answer that is the only one.
+        """
+        rounds = sum(-(-length // (gamma + 1)) for length in self.lengths)
+        return self.tokens / rounds if rounds else None
 
 
 @dataclass
@@ -136,7 +145,9 @@ class Quality:
             "acceptance_t0": _rounded(self.greedy.acceptance),
             "acceptance_t1": _rounded(self.sampled.acceptance),
             "tokens_per_round": _rounded(self.greedy.tokens_per_round),
+            "tokens_per_round_ceiling": _rounded(self.greedy.ceiling(self.gamma)),
             "tokens_per_round_captions": _rounded(self.captions.tokens_per_round),
+            "tokens_per_round_captions_ceiling": _rounded(self.captions.ceiling(self.gamma)),
             "tokens_per_round_t1": _rounded(self.sampled.tokens_per_round),
             "c": _rounded(self.c),
             "predictor_ece": _rounded(max((e for e in errors if e is not None), default=None)),
@@ -161,11 +172,9 @@ def evaluate(
         BundleError: the bundle is missing or damaged.
     """
     session = Session(bundle)
-    session.draft_head.begin(session.silence())
     gamma = min(gamma, bundle.manifest.drafter.gamma_max)
     world = World.of(bundle)
     found = Quality(gamma, world.name)
-    found.c = measure_costs(session.decoder, session.draft_head, gamma).c
     greedy, sampled = Manner(gamma), Manner(gamma, temperature=1.0)
     for done, scene in enumerate((Scene.from_seed(seed, world) for seed in seeds), 1):
         memory = show(session, scene)
@@ -183,4 +192,8 @@ def evaluate(
         found.scenes = done
         right = float(np.mean(found.right[CAPTION]))
         report("evaluate", done, len(seeds), {"exact_caption": right})
+    # Not at the start: networks that have just been loaded are slower.
+    session.begin_clip()
+    session.draft_head.begin(session.silence())
+    found.c = measure_costs(session.decoder, session.draft_head, gamma).c
     return found
