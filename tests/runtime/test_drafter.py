@@ -118,6 +118,18 @@ def test_drafts_what_training_saw(pair, answer, cuts: tuple[int, ...]) -> None: 
         before = cut
 
 
+def test_each_answer_drafts_from_its_own_clips_events(pair, answer) -> None:  # type: ignore[no-untyped-def]
+    """Steps are made ready once, for every clip; one with no event in it, too."""
+    drafter, head, table = pair
+    counts, hidden, following = answer
+    for factor in (1, 40, 0, 1):
+        seen = np.float32(factor) * counts
+        head.begin(memory_of(drafter, seen))
+        head.observe(hidden[:6], following[:6].tolist())
+        drawn = head.propose(GAMMA, Sampling(), np.random.default_rng(0))
+        assert list(drawn.tokens) == trained_drafts(drafter, table, seen, hidden, following, 5)
+
+
 def test_rows_observed_without_drafting_are_caught_up_later(pair, answer) -> None:  # type: ignore[no-untyped-def]
     drafter, head, _ = pair
     counts, hidden, following = answer

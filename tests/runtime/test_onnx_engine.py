@@ -12,7 +12,7 @@ from xsd_edge.bundle import Bundle
 from xsd_edge.errors import BundleError, DeviceError
 from xsd_edge.runtime import onnx_engine
 from xsd_edge.runtime.cosines import row_cosines
-from xsd_edge.runtime.engine import Array
+from xsd_edge.runtime.engine import Array, allocate, prepared
 from xsd_edge.runtime.onnx_engine import CPU, CUDA, OnnxEngine, listed_providers, why_unusable
 
 BUNDLE = Bundle(TINY_BUNDLE)
@@ -64,6 +64,21 @@ def test_a_held_cache_stays_between_runs() -> None:
     np.testing.assert_allclose(again, whole, rtol=1e-3, atol=1e-4)
     assert np.abs(last_logits(rows[:, 4:], 0) - whole).max() > 1e-3
     engine.close()
+
+
+def test_a_prepared_run_reads_and_writes_the_same_arrays_each_time() -> None:
+    part = BUNDLE.part("alignment")
+    engine = OnnxEngine(BUNDLE.graph("alignment"))
+    feeds, found, wanted = allocate(part.inputs), allocate(part.outputs), allocate(part.outputs)
+    again = prepared(engine, feeds, found)
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        for array in feeds.values():
+            array[:] = rng.normal(size=array.shape)
+        again()
+        engine.run(feeds, wanted)
+        for name, array in found.items():
+            np.testing.assert_array_equal(array, wanted[name])
 
 
 def test_bytes_that_are_no_graph(tmp_path: Path) -> None:

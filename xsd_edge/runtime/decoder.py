@@ -36,6 +36,7 @@ class _Views(NamedTuple):
     hidden: NDArray[np.float32]  # [1, p, D]
     rows: NDArray[np.int64]  # [k], those whose logits are asked for: the last ones
     logits: NDArray[np.float32]  # [1, k, V]
+    whole: Forward  # what the pass gives where nothing was padded
 
 
 class Decoder:
@@ -130,14 +131,18 @@ class Decoder:
         }
         self._engine.run(feeds, {"logits": views.logits, "hidden_states": views.hidden})
         self.offset += m
+        if padded == m:  # behind a pass every array that is made takes microseconds
+            return views.whole
         return Forward(views.logits[0, :last], views.hidden[0, :m])
 
     def _view(self, padded: int, asked: int) -> _Views:
+        hidden, logits = self._hidden[:, :padded], self._logits[:, :asked]
         views = _Views(
             self._inputs[:, :padded],
-            self._hidden[:, :padded],
+            hidden,
             np.arange(padded - asked, padded),
-            self._logits[:, :asked],
+            logits,
+            Forward(logits[0], hidden[0]),
         )
         if padded <= LOGIT_ROWS:  # longer passes are rare, and of many lengths
             self._views[padded, asked] = views

@@ -4,14 +4,14 @@ its own features.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xsd_edge.bundle import DrafterInfo
-from xsd_edge.runtime.engine import Array, Engine
+from xsd_edge.runtime.engine import Array, Engine, prepared
 from xsd_edge.runtime.sampling import Sampling, distribution, pick
 from xsd_edge.runtime.verifier import NOTHING, Proposal
 
@@ -71,6 +71,7 @@ class DraftHead:
     ) -> None:
         self._engine, self._info = engine, info
         self._embedding, self._vocabulary = embedding, vocabulary
+        self._tokens: list[int] = vocabulary.tolist()
         width = embedding.shape[1]
         rows, cache = info.context, (1, info.context, info.heads, info.head_width)
         self._keys, self._values = np.zeros(cache, np.float32), np.zeros(cache, np.float32)
@@ -86,24 +87,18 @@ class DraftHead:
         self._future = np.triu(np.full((rows, rows), MASKED), 1)
         self._mask = np.zeros(rows * rows, np.float32)  # room for the widest
         self._first_logits: NDArray[np.float32] = self._logits[0, 0]
-        self._single: tuple[dict[str, Array], dict[str, Array]] = ({}, {})
-        nothing = np.zeros((1, rows + 1), np.float32)
-        self._behind = [self._views(past, nothing) for past in range(rows)]
+        self._all_seen = np.zeros((1, rows), np.float32)  # a single row's mask
+        # The clip's events, where steps look for them.
+        self._event_keys = self._event_values = np.zeros((1, 0, 0, 0), np.float32)
+        self._steps: dict[int, Callable[[], None]] = {}  # behind so many rows, once needed
 
     def begin(self, memory: EventMemory) -> None:
         self._verified = self._pending = 0
-        feeds: dict[str, Array] = {
-            "embedding": self._embeddings[:, :1],
-            "hidden": self._no_hidden[:, :1],
-            "feature": self._features[:, :1],
-            "memory_keys": memory.keys,
-            "memory_values": memory.values,
-        }
-        results: dict[str, Array] = {
-            "logits": self._logits[:, :1],
-            "feature_out": self._features[:, :1],
-        }
-        self._single = feeds, results
+        if self._event_keys.shape == memory.keys.shape:
+            self._event_keys[:], self._event_values[:] = memory.keys, memory.values
+        else:
+            self._event_keys, self._event_values = memory.keys.copy(), memory.values.copy()
+            self._steps.clear()
 
     def observe(self, hidden: NDArray[np.float32], following: Sequence[int]) -> None:
         """Rows beyond the head's context are dropped: from then on nothing is proposed."""
@@ -113,7 +108,7 @@ class DraftHead:
             self._pending = self._info.context + 1 - self._verified  # full for good
             return
         start, stop = self._pending, self._pending + len(following)
-        self._embeddings[0, start:stop] = self._embedding[np.asarray(following, np.int64)]
+        self._embeddings[0, start:stop] = self._embedding[list(following)]
         self._hidden[0, start:stop] = hidden
         self._pending = stop
 
@@ -131,7 +126,7 @@ class DraftHead:
             else:
                 weights.append(distribution(logits, sampling))
                 chosen = pick(weights[-1], rng.random())
-            tokens.append(int(self._vocabulary[chosen]))
+            tokens.append(self._tokens[chosen])
             if len(tokens) == gamma:
                 break
             logits = self._step(self._verified + len(tokens) - 1, tokens[-1])
@@ -154,8 +149,8 @@ class DraftHead:
             "past_keys": self._keys[:, :past],
             "past_values": self._values[:, :past],
             "mask": mask,
-            "memory_keys": self._single[0]["memory_keys"],
-            "memory_values": self._single[0]["memory_values"],
+            "memory_keys": self._event_keys,
+            "memory_values": self._event_values,
         }
         results: dict[str, Array] = {
             "logits": self._logits[:, :rows],
@@ -172,24 +167,32 @@ class DraftHead:
     def _step(self, past: int, token: int) -> NDArray[np.float32]:
         """One drafted row behind `past` rows, on the feature the last row left. [Vd]"""
         self._embeddings[0, 0] = self._embedding[token]
-        feeds, results = self._single
-        fed, given = self._behind[past]
-        feeds.update(fed)
-        results.update(given)
-        self._engine.run(feeds, results)
+        step = self._steps.get(past)
+        if step is None:
+            step = self._steps[past] = self._step_behind(past)
+        step()
         return self._first_logits
 
-    def _views(
-        self, past: int, mask: NDArray[np.float32]
-    ) -> tuple[dict[str, Array], dict[str, Array]]:
-        """What depends on the number of rows in a step, made once: the engine takes microseconds
-        here.
+    def _step_behind(self, past: int) -> Callable[[], None]:
+        """What depends on the number of rows in a step, made once: the engine itself takes
+        microseconds here.
         """
         row = slice(past, past + 1)
-        fed: dict[str, Array] = {
+        feeds: dict[str, Array] = {
+            "embedding": self._embeddings[:, :1],
+            "hidden": self._no_hidden[:, :1],
+            "feature": self._features[:, :1],
             "position": self._positions[row],
             "past_keys": self._keys[:, :past],
             "past_values": self._values[:, :past],
-            "mask": mask[:, : past + 1],
+            "mask": self._all_seen[:, : past + 1],
+            "memory_keys": self._event_keys,
+            "memory_values": self._event_values,
         }
-        return fed, {"keys": self._keys[:, row], "values": self._values[:, row]}
+        results: dict[str, Array] = {
+            "logits": self._logits[:, :1],
+            "feature_out": self._features[:, :1],
+            "keys": self._keys[:, row],
+            "values": self._values[:, row],
+        }
+        return prepared(self._engine, feeds, results)

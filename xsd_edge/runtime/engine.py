@@ -5,6 +5,7 @@ this.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -81,6 +82,15 @@ def allocate(specs: tuple[TensorSpec, ...], **sizes: int) -> dict[str, Array]:
         )
         for spec in specs
     }
+
+
+def prepared(engine: Engine, feeds: Arrays, results: Arrays) -> Callable[[], None]:
+    """`engine.run` over the same arrays again and again, made ready once where the engine can do
+    that. Not for networks that hold caches.
+    """
+    prepare: Callable[[Arrays, Arrays], Callable[[], None]] | None
+    prepare = getattr(engine, "prepare", None)
+    return partial(engine.run, feeds, results) if prepare is None else prepare(feeds, results)
 
 
 def arrays_for(engine: Engine, specs: tuple[TensorSpec, ...], **sizes: int) -> dict[str, Array]:

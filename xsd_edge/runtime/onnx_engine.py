@@ -68,6 +68,12 @@ class OnnxEngine:
             self._binding.bind_ortvalue_input(source, buffer)
             self._binding.bind_ortvalue_output(result, buffer)
 
+    def prepare(self, feeds: Arrays, results: Arrays) -> Prepared:
+        """A run over these arrays: telling ONNX Runtime where a small network's arrays lie takes a
+        fifth of its time.
+        """
+        return Prepared(self._session, feeds, results)
+
     def run(self, feeds: Arrays, results: Arrays) -> None:
         bound = self._bound
         for name, array in feeds.items():
@@ -85,6 +91,23 @@ class OnnxEngine:
     def close(self) -> None:
         del self._binding, self._session
         self._held.clear()
+
+
+class Prepared:
+    """One run of a session, its arrays bound for good."""
+
+    def __init__(self, session: ort.InferenceSession, feeds: Arrays, results: Arrays) -> None:
+        self._session, self._binding = session, session.io_binding()
+        self._arrays = (*feeds.values(), *results.values())  # ONNX Runtime only has addresses
+        for arrays, bind in (
+            (feeds, self._binding.bind_input),
+            (results, self._binding.bind_output),
+        ):
+            for name, array in arrays.items():
+                bind(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+
+    def __call__(self) -> None:
+        self._session.run_with_iobinding(self._binding)
 
 
 def _bytes(graph: Path) -> int:
