@@ -203,16 +203,27 @@ def decoder_layer(
     x [B, m, d], past keys and values [B, S, heads, dh], memory keys and values [B, heads, E, dh];
     returns x and the rows' own keys and values [B, m, heads, dh].
     """
-    q, k, v = (split_heads(part, parts.heads) for part in parts.qkv(parts.norm1(x)).chunk(3, -1))
-    q, k = rotate(q, *rotation), rotate(k, *rotation)
-    keys = torch.cat([past[0].transpose(1, 2), k], 2)
-    values = torch.cat([past[1].transpose(1, 2), v], 2)
-    x = x + parts.out(merge_heads(F.scaled_dot_product_attention(q, keys, values, mask)))
-    asked = split_heads(parts.query(parts.norm2(x)), parts.heads)
-    x = x + parts.gather(merge_heads(F.scaled_dot_product_attention(asked, *memory)))
+    heads = parts.heads
+    qkv = parts.qkv(parts.norm1(x)).unflatten(-1, (3 * heads, -1))  # [B, m, 3 * heads, dh]
+    asking, v = qkv.split((2 * heads, heads), 2)
+    q, k = rotate(asking, *(part[:, None] for part in rotation)).chunk(2, 2)
+    keys, values = (torch.cat(pair, 1).transpose(1, 2) for pair in zip(past, (k, v), strict=True))
+    x = x + parts.out(merge_heads(attend(q.transpose(1, 2), keys, values, mask)))
+    asked = split_heads(parts.query(parts.norm2(x)), heads)
+    x = x + parts.gather(merge_heads(attend(asked, *memory)))
     gate, up = parts.gate_up(parts.norm3(x)).chunk(2, -1)
     x = x + parts.down(F.silu(gate) * up)
-    return x, k.transpose(1, 2), v.transpose(1, 2)
+    return x, k, v
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Scaled dot-product attention, written out: the exporter writes torch's own with nine more
+    nodes and a copy of the keys where a length varies.
+
+    q [B, heads, m, dh], k and v [B, heads, T, dh], mask [m, T], added; returns [B, heads, m, dh].
+    """
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    return (scores if mask is None else scores + mask).softmax(-1) @ v
 
 
 class AcceptancePredictor(nn.Module):
@@ -235,14 +246,16 @@ class AcceptancePredictor(nn.Module):
 
 
 class RmsNorm(nn.Module):
-    """RMS norm in primitive operators: TensorRT 10.3 knows no RMSNormalization node."""
+    """RMS norm in primitive operators: TensorRT 10.3 knows no RMSNormalization node, and ONNX
+    Runtime makes one of these, as long as they divide by the root.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-5) * self.weight
+        return x / torch.sqrt(x.square().mean(-1, keepdim=True) + 1e-5) * self.weight
 
 
 def rotary_table(length: int, width: int) -> tuple[Tensor, Tensor]:
