@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ from safetensors.torch import load_file
 from tests.conftest import ROOT
 from tests.export.test_checkpoint import SHAPES, write_published
 from tests.export.test_checkpoint import written as written_checkpoint
-from tests.training.conftest import TinyPair, in_process, write_pair
+from tests.training.conftest import TinyPair, in_process, write_pair, write_recipe
+from xsd_edge.recipe import Recipe
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
 
@@ -192,6 +194,34 @@ def test_what_comes_first_is_said(pair: TinyPair, aligned: Path, tmp_path: Path)
     done = train(pair, "draft", run, "--loss", "l2")
     assert done.returncode == 2
     assert "--loss must be kl+tv or kl or tv or ce" in done.stderr
+
+
+def test_a_target_and_its_lessons_one_after_another(tmp_path: Path) -> None:
+    """Each sets out from what the one before has written, and writes it anew."""
+    pair = write_pair(tmp_path)
+    recipe = Recipe.load(pair.recipe)
+    few = {f.name: 2 for f in fields(recipe.target_training) if f.name.endswith("_steps")}
+    short = replace(recipe.target_training, tower_batch=2, projector_batch=2, **few)
+    write_recipe(replace(recipe, target_training=short), pair.recipe)
+    weights = recipe.folder / recipe.target.trained
+    before = load_file(weights)
+    for lesson, phases in (
+        ("target", ("tower", "projector", "language")),
+        ("places", ("patch-places", "places")),
+        ("things", ("patch-things", "things")),
+    ):
+        done = train(pair, lesson, tmp_path / "run")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip() == str(weights)
+        for phase in phases:
+            assert len(losses(tmp_path / "run", phase)) == 2
+        learnt = load_file(weights)
+        assert learnt.keys() == before.keys()
+        moved = [(learnt[name].float() - was.float()).abs().max() for name, was in before.items()]
+        assert max(moved) > 0
+        if lesson != "target":  # a few steps behind the last, not from new random numbers
+            assert max(moved) < 0.05
+        before = learnt
 
 
 def test_a_checkpoint_of_the_real_shapes(tmp_path: Path) -> None:
