@@ -20,11 +20,11 @@ from xsd_edge.runtime.costs import Costs
 from xsd_edge.runtime.decoder import Decoder
 from xsd_edge.runtime.drafter import Drafter
 from xsd_edge.runtime.lookup import Lookup
-from xsd_edge.runtime.loop import Limits, Round, generate
+from xsd_edge.runtime.loop import Limits, Round, generate, unended
 from xsd_edge.runtime.planner import FixedLength, Planned
 from xsd_edge.runtime.sampling import Sampling, distribution, mask, runs_of
 from xsd_edge.runtime.session import Session
-from xsd_edge.runtime.verifier import GreedyVerifier, verifier_for
+from xsd_edge.runtime.verifier import GreedyVerifier, Proposal, verifier_for
 
 GREEDY = Sampling()
 UP_TO_40 = Limits(max_tokens=40)
@@ -127,8 +127,20 @@ def test_end_inside_a_draft_ends_the_answer_there() -> None:
     script = [*plain, 1, 2, 3, 4, 5]  # the draft goes on behind the end
     found = rounds(decoder, Scripted(script), gamma=len(plain) + 3)
     assert said(found) == plain
-    assert found[-1].drafted >= len(found[-1].tokens)
+    # No row was spent on the end or what stands behind it: the target says the end by itself.
+    assert found[-1].drafted == found[-1].accepted == len(found[-1].tokens) - 1
     assert decoder.offset == 3 + len(plain) - 1  # prompt and all emitted tokens but the last
+
+
+def test_a_draft_that_was_drawn_is_submitted_with_its_end() -> None:
+    """Kept back for what it says, it would change what is left to be drawn."""
+    tokens = (3, END, 5)
+    weights = np.full((3, 4), 0.25, np.float32)
+    drawn = Proposal(tokens, weights, np.array([3, END, 5, 7]))
+    assert unended(drawn, (END,)) is drawn
+    assert unended(Proposal(tokens), (END,)) == Proposal((3,))
+    assert unended(Proposal((END, 3)), (END,)).tokens == ()
+    assert unended(Proposal((3, 5)), (END,)).tokens == (3, 5)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 7])

@@ -119,7 +119,7 @@ def generate(
             # A draft beyond the answer's limit or the context's end could never be emitted.
             most = min(limits.max_tokens - emitted - 1, decoder.room - 1)
             if most > 0:
-                proposal = drafter.propose(most, sampling, rng)
+                proposal = unended(drafter.propose(most, sampling, rng), ends)
         scored = _score(decoder, token, proposal, drafting, EXACT_ROWS if limits.exact else 0)
         unseen, following = scored.states, ()
 
@@ -130,6 +130,21 @@ def _score(decoder: Decoder, token: int, proposal: Proposal, drafting: float, le
     logits, states = decoder.score((token, *proposal.tokens), least)
     ended = perf_counter()
     return _Pass(proposal, logits, states, ended, verifying - drafting, ended - verifying)
+
+
+def unended(proposal: Proposal, ends: tuple[int, ...]) -> Proposal:
+    """The proposal without an end token and what stands behind it: where the target ends the answer
+    there, its own token of the same pass says so, and those rows would be for nothing.
+
+    Only a deterministic proposal may be cut by what it says. To keep back a token for having been
+    drawn would change the distribution of what is left (docs/lossless.md).
+    """
+    if proposal.weights is not None:
+        return proposal
+    for index, token in enumerate(proposal.tokens):
+        if token in ends:
+            return Proposal(proposal.tokens[:index])
+    return proposal
 
 
 def _until_end(tokens: tuple[int, ...], ends: tuple[int, ...]) -> tuple[int, ...]:

@@ -19,8 +19,10 @@ from xsd_edge.runtime.costs import (
 from xsd_edge.runtime.drafter import Drafter, EventMemory
 from xsd_edge.runtime.early import Cut, EarlyPlanner
 from xsd_edge.runtime.lookup import Lookup
+from xsd_edge.runtime.loop import unended
 from xsd_edge.runtime.planner import FixedLength, Planned
 from xsd_edge.runtime.session import Session
+from xsd_edge.runtime.verifier import Proposal
 
 
 class Speculation:
@@ -56,11 +58,14 @@ class Speculation:
         self._drafts = {}
         if self._planner is None:
             return
+        ends = self._session.manifest.target.end_tokens
         for question in questions:
             previous = self._last.get(question, ())
             asked = self._session.question_tokens(question)
             draft = self._session.early.propose(asked, previous, memory)
-            self._drafts[question] = self._planner.cut(draft.up_to(most - 1), self._planned.speed)
+            said = unended(Proposal(draft.tokens), ends).tokens
+            draft = draft.up_to(min(len(said), most - 1))
+            self._drafts[question] = self._planner.cut(draft, self._planned.speed)
 
     def early(self, question: str) -> tuple[int, ...]:
         """What was drafted for this question, if anything."""
