@@ -32,10 +32,30 @@ def test_drafts_are_judged_up_to_the_first_rejection_or_the_end(
 
     none = np.zeros((tokens, 1), np.float32)
     round_ = Round(tuple(range(tokens)), drafted, accepted, 0.1, 0.2, 0.3, none, none)
-    found = _pass(round_, np.zeros(8))
+    found = _pass(round_, np.zeros(8), range(drafted))
     assert found.judged == judged
     assert found.accepted == min(accepted, tokens)
     assert found.seconds == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "accepted", "proposed", "judged", "stood"),
+    [
+        ((5, 7, 0), 2, (5, 7, 0, 9), 3, 3),  # the target ended there, too
+        ((5, 7, 8), 2, (5, 7, 0, 9), 3, 2),  # it went on
+        ((5, 6), 1, (5, 7, 0, 9), 2, 1),  # a draft before the end fell: nobody knows
+        ((0,), 0, (0, 4), 1, 1),  # nothing but an end was drafted
+    ],
+)
+def test_an_end_that_was_drafted_is_judged_by_the_targets_own_token(
+    tokens: tuple[int, ...], accepted: int, proposed: tuple[int, ...], judged: int, stood: int
+) -> None:
+    from xsd_edge.runtime.loop import Round
+
+    none = np.zeros((len(tokens), 1), np.float32)
+    round_ = Round(tokens, proposed.index(0), accepted, 0.1, 0.2, 0.3, none, none)
+    found = _pass(round_, np.zeros(8), proposed)
+    assert (found.judged, found.accepted) == (judged, stood)
 
 
 def test_one_question_of_each_kind() -> None:

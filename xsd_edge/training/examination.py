@@ -63,6 +63,7 @@ class Forecaster(Drafter, Protocol):
     """A drafter that may say beforehand how likely each of its drafts is to stand."""
 
     predicted: NDArray[np.float64]  # [gamma_max], or empty
+    proposed: tuple[int, ...]  # this round, before the loop cut it at an end token
 
 
 class PredictingDrafter:
@@ -80,19 +81,23 @@ class PredictingDrafter:
         self._logits = np.zeros((1, info.gamma_max), np.float32)
         self._feeds: dict[str, NDArray[np.float32]] = {}
         self.predicted = np.zeros(info.gamma_max)
+        self.proposed: tuple[int, ...] = ()
 
     def begin(self, memory: EventMemory) -> None:
         self._feeds["aligned"] = memory.aligned
         self._head.begin(memory)
 
     def observe(self, hidden: NDArray[np.float32], following: Sequence[int]) -> None:
+        self.proposed = ()
         self._feeds["hidden"] = hidden[-1:].copy()
         self._head.observe(hidden, following)
 
     def propose(self, gamma: int, sampling: Sampling, rng: np.random.Generator) -> Proposal:
         self._engine.run(self._feeds, {"logits": self._logits})
         self.predicted = 1.0 / (1.0 + np.exp(-self._logits[0].astype(np.float64)))
-        return self._head.propose(min(self._length, gamma), sampling, rng)
+        drawn = self._head.propose(min(self._length, gamma), sampling, rng)
+        self.proposed = drawn.tokens
+        return drawn
 
 
 def show(session: Session, scene: Scene) -> EventMemory:
@@ -173,14 +178,19 @@ def speak_with(
     for number, round_ in enumerate(rounds):
         spoken.tokens += round_.tokens
         if number:
-            spoken.rounds.append(_pass(round_, drafter.predicted if drafter else UNFORESEEN))
+            known = (drafter.predicted, drafter.proposed) if drafter else (UNFORESEEN, ())
+            spoken.rounds.append(_pass(round_, *known))
     return spoken
 
 
-def _pass(round_: Round, predicted: NDArray[np.float64]) -> Pass:
+def _pass(round_: Round, predicted: NDArray[np.float64], proposed: Sequence[int]) -> Pass:
     said = len(round_.tokens)
     ended_inside = said <= round_.accepted  # the answer's end was one of the drafts
     judged = said if ended_inside else min(round_.drafted, round_.accepted + 1)
     accepted = min(round_.accepted, said)
+    if round_.drafted == round_.accepted < min(said, len(proposed)):
+        # The loop cut the draft at an end token, and the target's own token tells if that was so.
+        judged += 1
+        accepted += round_.tokens[-1] == proposed[round_.drafted]
     seconds = round_.draft_s + round_.verify_s + round_.judge_s
     return Pass(said, judged, accepted, seconds, predicted)

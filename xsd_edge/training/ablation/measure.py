@@ -76,15 +76,19 @@ class AtLength:
 
     def __init__(self, drafter: Drafter, hidden: bool) -> None:
         self._drafter, self._hidden = drafter, hidden
+        self.proposed: tuple[int, ...] = ()
 
     def begin(self, memory: EventMemory) -> None:
         self._drafter.begin(memory)
 
     def observe(self, hidden: NDArray[np.float32], following: Sequence[int]) -> None:
+        self.proposed = ()
         self._drafter.observe(hidden if self._hidden else np.zeros_like(hidden), following)
 
     def propose(self, gamma: int, sampling: Sampling, rng: np.random.Generator) -> Proposal:
-        return self._drafter.propose(min(GAMMA, gamma), sampling, rng)
+        drawn = self._drafter.propose(min(GAMMA, gamma), sampling, rng)
+        self.proposed = drawn.tokens
+        return drawn
 
 
 @dataclass
