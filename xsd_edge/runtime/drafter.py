@@ -141,24 +141,7 @@ class DraftHead:
         mask = self._mask[: rows * stop].reshape(rows, stop)
         mask[:, :past] = 0
         mask[:, past:] = self._future[:rows, :rows]
-        feeds: dict[str, Array] = {
-            "embedding": self._embeddings[:, :rows],
-            "hidden": self._hidden[:, :rows],
-            "feature": self._no_features[:, :rows],
-            "position": self._positions[past:stop],
-            "past_keys": self._keys[:, :past],
-            "past_values": self._values[:, :past],
-            "mask": mask,
-            "memory_keys": self._event_keys,
-            "memory_values": self._event_values,
-        }
-        results: dict[str, Array] = {
-            "logits": self._logits[:, :rows],
-            "feature_out": self._features[:, :rows],
-            "keys": self._keys[:, past:stop],
-            "values": self._values[:, past:stop],
-        }
-        self._engine.run(feeds, results)
+        self._engine.run(*self._arrays(past, rows, self._hidden, self._no_features, mask))
         self._verified, self._pending = stop, 0
         self._features[0, 0] = self._features[0, rows - 1]
         last: NDArray[np.float32] = self._logits[0, rows - 1]
@@ -177,22 +160,35 @@ class DraftHead:
         """What depends on the number of rows in a step, made once: the engine itself takes
         microseconds here.
         """
-        row = slice(past, past + 1)
+        seen = self._all_seen[:, : past + 1]
+        arrays = self._arrays(past, 1, self._no_hidden, self._features, seen)
+        return prepared(self._engine, *arrays)
+
+    def _arrays(
+        self,
+        past: int,
+        rows: int,
+        hidden: NDArray[np.float32],
+        feature: NDArray[np.float32],
+        mask: NDArray[np.float32],
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """What the engine reads and writes for so many rows behind `past`, of the buffers."""
+        stop = past + rows
         feeds: dict[str, Array] = {
-            "embedding": self._embeddings[:, :1],
-            "hidden": self._no_hidden[:, :1],
-            "feature": self._features[:, :1],
-            "position": self._positions[row],
+            "embedding": self._embeddings[:, :rows],
+            "hidden": hidden[:, :rows],
+            "feature": feature[:, :rows],
+            "position": self._positions[past:stop],
             "past_keys": self._keys[:, :past],
             "past_values": self._values[:, :past],
-            "mask": self._all_seen[:, : past + 1],
+            "mask": mask,
             "memory_keys": self._event_keys,
             "memory_values": self._event_values,
         }
         results: dict[str, Array] = {
-            "logits": self._logits[:, :1],
-            "feature_out": self._features[:, :1],
-            "keys": self._keys[:, row],
-            "values": self._values[:, row],
+            "logits": self._logits[:, :rows],
+            "feature_out": self._features[:, :rows],
+            "keys": self._keys[:, past:stop],
+            "values": self._values[:, past:stop],
         }
-        return prepared(self._engine, feeds, results)
+        return feeds, results

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import NamedTuple
@@ -95,7 +95,7 @@ def generate(
         accepted, token = verifier.judge(scored.logits, scored.proposal)
         decoder.trim(decoder.offset - (drafted - accepted))
         fresh = (*scored.proposal.tokens[:accepted], token)
-        said = _until_end(fresh, ends)[: limits.max_tokens - emitted]
+        said = fresh[: min(before_end(fresh, ends) + 1, limits.max_tokens - emitted)]
         emitted += len(said)
         if len(said) < len(fresh):  # the answer ended inside the draft
             decoder.trim(decoder.offset - (len(fresh) - len(said)))
@@ -141,17 +141,15 @@ def unended(proposal: Proposal, ends: tuple[int, ...]) -> Proposal:
     """
     if proposal.weights is not None:
         return proposal
-    for index, token in enumerate(proposal.tokens):
-        if token in ends:
-            return Proposal(proposal.tokens[:index])
-    return proposal
+    return Proposal(proposal.tokens[: before_end(proposal.tokens, ends)])
 
 
-def _until_end(tokens: tuple[int, ...], ends: tuple[int, ...]) -> tuple[int, ...]:
+def before_end(tokens: Sequence[int], ends: tuple[int, ...]) -> int:
+    """How many tokens stand before the first end token; all of them where there is none."""
     for index, token in enumerate(tokens):
         if token in ends:
-            return tokens[: index + 1]
-    return tokens
+            return index
+    return len(tokens)
 
 
 def margin(logits: NDArray[np.float32]) -> float:

@@ -19,10 +19,9 @@ from xsd_edge.runtime.costs import (
 from xsd_edge.runtime.drafter import Drafter, EventMemory
 from xsd_edge.runtime.early import Cut, EarlyPlanner
 from xsd_edge.runtime.lookup import Lookup
-from xsd_edge.runtime.loop import unended
+from xsd_edge.runtime.loop import before_end
 from xsd_edge.runtime.planner import FixedLength, Planned
 from xsd_edge.runtime.session import Session
-from xsd_edge.runtime.verifier import Proposal
 
 
 class Speculation:
@@ -63,8 +62,7 @@ class Speculation:
             previous = self._last.get(question, ())
             asked = self._session.question_tokens(question)
             draft = self._session.early.propose(asked, previous, memory)
-            said = unended(Proposal(draft.tokens), ends).tokens
-            draft = draft.up_to(min(len(said), most - 1))
+            draft = draft.up_to(min(before_end(draft.tokens, ends), most - 1))
             self._drafts[question] = self._planner.cut(draft, self._planned.speed)
 
     def early(self, question: str) -> tuple[int, ...]:
