@@ -20,7 +20,8 @@ from xsd_edge.bundle import Bundle, TensorSpec
 from xsd_edge.runtime.engine import Array, EngineOptions
 from xsd_edge.runtime.onnx_engine import OnnxEngine
 
-SIZES = {"n": 1, "m": 1, "S": 60, "T": 61}  # of the dimensions that vary
+SIZES = {"n": 1, "m": 1, "V": 100, "S": 60, "T": 61}  # of the dimensions that vary
+WHERE = {"position": 60, "token": 0, "newest": 60, "total": 61}  # in a head's sequence
 
 
 def resized(stored: Array, spec: TensorSpec) -> Array:
@@ -28,7 +29,9 @@ def resized(stored: Array, spec: TensorSpec) -> Array:
     shape = [SIZES[d] if isinstance(d, str) else d for d in spec.shape]
     if stored.size == 0:
         return np.zeros(shape, stored.dtype)
-    return np.resize(stored, shape) if stored.dtype != np.int64 else np.full(shape, 60)
+    if spec.name in WHERE:
+        return np.full(shape, WHERE[spec.name], stored.dtype)
+    return np.resize(stored, shape)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from xsd_edge.errors import BundleError
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST = "bundle.json"
 # ONNX Runtime on the CPU or through CUDA, or an engine that TensorRT builds on the device.
 BACKENDS = ("cpu", "cuda", "tensorrt")

@@ -118,7 +118,7 @@ def smallest_recipe(folder: Path) -> Recipe:
             event_hidden=24,
             event_layers=1,
             align_hidden=24,
-            head_width=24,
+            head_width=48,
             head_heads=3,
             head_intermediate=32,
             head_context=192,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,11 @@ import torch
 from xsd_edge.bundle import Bundle
 from xsd_edge.calibration.batches import DRAFTED, Feeds, Pair, clip_feeds, frames_of, read
 from xsd_edge.calibration.clips import scene_clip
+from xsd_edge.export.onnx_graph import write_graph
+from xsd_edge.export.pair import networks_of
 from xsd_edge.runtime.drafter import DraftHead, EventMemory
 from xsd_edge.runtime.engine import Array, Arrays
+from xsd_edge.runtime.hosted_head import HostedHead
 from xsd_edge.runtime.onnx_engine import OnnxEngine
 from xsd_edge.runtime.sampling import Sampling
 
@@ -38,7 +42,7 @@ class Recorder:
         self._engine.close()
 
 
-def test_draft_head_reads_the_same_at_run_time(pair: Pair, bundle: Bundle) -> None:
+def test_draft_head_reads_the_same_at_run_time(pair: Pair, bundle: Bundle, tmp_path: Path) -> None:
     clip = replace(scene_clip(900_000_003), answer="")
     feeds: dict[str, list[Feeds]] = {}
     for part, each in clip_feeds(pair, clip):
@@ -46,10 +50,13 @@ def test_draft_head_reads_the_same_at_run_time(pair: Pair, bundle: Bundle) -> No
     expected = feeds["draft_head"]
     assert len(expected) == 1 + DRAFTED
 
-    recorder = Recorder(OnnxEngine(bundle.graph("draft_head", "fp32")))
+    (plain,) = (network for network in networks_of(pair) if network.name == "draft_head")
+    write_graph(plain, tmp_path / "head.onnx")
+    recorder = Recorder(OnnxEngine(tmp_path / "head.onnx"))
     table = np.load(bundle.named("embedding"))
     vocabulary = pair.vocabulary.astype(np.int64)
-    head = DraftHead(recorder, bundle.manifest.drafter, table, vocabulary)
+    hosted = HostedHead(recorder, vocabulary)
+    head = DraftHead(hosted, bundle.manifest.drafter, table, vocabulary)
     memory = expected[0]
     known = (memory["memory_keys"], memory["memory_values"])
     head.begin(EventMemory(memory["hidden"], memory["hidden"], *known))

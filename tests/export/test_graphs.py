@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from xsd_edge.bundle import Bundle
 from xsd_edge.calibration.batches import Feeds, Pair, batches
 from xsd_edge.calibration.clips import scene_clip
+from xsd_edge.export.cached import cached_feeds, with_cache
 from xsd_edge.export.networks import Network, Vision
 from xsd_edge.export.onnx_graph import OPSET, tensor_specs
 from xsd_edge.export.pair import networks_of
@@ -37,12 +38,14 @@ NAMES = (
 
 @pytest.fixture(scope="module")
 def networks(pair: Pair) -> dict[str, Network]:
-    return {network.name: network for network in networks_of(pair)}
+    """As ONNX Runtime's CPU runs them."""
+    return {n.name: with_cache(n, [], pair.vocabulary)[0] for n in networks_of(pair)}
 
 
 @pytest.fixture(scope="module")
-def inputs(pair: Pair) -> dict[str, list[Feeds]]:
-    return batches(pair, [scene_clip(seed) for seed in (900_000_000, 900_000_001)])
+def inputs(pair: Pair, networks: dict[str, Network]) -> dict[str, list[Feeds]]:
+    found = batches(pair, [scene_clip(seed) for seed in (900_000_000, 900_000_001)])
+    return {**found, "draft_head": cached_feeds(networks["draft_head"], found["draft_head"])}
 
 
 @pytest.fixture
@@ -68,13 +71,15 @@ def bundle_keeps(folder: Path, name: str) -> dict[str, float]:
 
 
 def answers(network: Network, graph: Path, feeds: Feeds) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-    """What PyTorch answers and what a graph does, in the runtime's engine; by output."""
+    """What PyTorch answers and what a graph does, in the runtime's engine; by output but for a
+    token's number, which follows from the logits.
+    """
     (expected,) = references(network, [feeds])
     found = {name: np.empty_like(array) for name, array in expected.items()}
     engine = OnnxEngine(graph)
     engine.run(feeds, found)
     engine.close()
-    return [(expected[name], found[name]) for name in network.outputs]
+    return [(expected[n], found[n]) for n in network.outputs if expected[n].dtype.kind == "f"]
 
 
 def test_all_parts_are_there(networks: dict[str, Network]) -> None:
@@ -113,7 +118,8 @@ def test_plain_onnx_without_traces_of_this_machine(name: str, precision: str, fo
     path = folder / f"{name}/{precision}.onnx"
     model = onnx.load(str(path))
     onnx.checker.check_model(model, full_check=True)  # also: nodes are sorted
-    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", OPSET)]
+    fused = {"com.microsoft": 1} if name == "draft_head" else {}
+    assert {entry.domain: entry.version for entry in model.opset_import} == {"": OPSET, **fused}
     assert b"site-packages" not in path.read_bytes()
     assert b"xsd_edge" not in path.read_bytes()
 
@@ -164,9 +170,10 @@ def test_weight_products_are_quantized_and_nothing_else(name: str, folder: Path)
 
 @pytest.mark.parametrize(("rows", "past"), [(1, 0), (1, 1), (1, 9), (5, 0), (4, 11)])
 def test_draft_head_takes_any_rows_behind_any_past(
-    rows: int, past: int, networks: dict[str, Network], folder: Path
+    rows: int, past: int, pair: Pair, networks: dict[str, Network], folder: Path
 ) -> None:
-    head = networks["draft_head"]
+    """The graph with its cache against the network as it is trained, which has none."""
+    (head,) = (network for network in networks_of(pair) if network.name == "draft_head")
     rng = np.random.default_rng(rows + past)
     sizes = {"m": rows, "S": past, "T": past + rows}
     feeds: Feeds = {}
@@ -176,8 +183,33 @@ def test_draft_head_takes_any_rows_behind_any_past(
         feeds[name] = rng.normal(size=shape).astype(np.float32)
     feeds["position"] = np.arange(past, past + rows)
     feeds["mask"] = np.triu(np.full((rows, past + rows), -1e4, np.float32), past + 1)
-    for wanted, got in answers(head, folder / "draft_head/fp32.onnx", feeds):
-        np.testing.assert_allclose(got, wanted, atol=1e-4)
+    feeds["embedding"] = feeds["embedding"].astype(np.float16).astype(np.float32)
+    (wanted,) = references(head, [feeds])
+    network = networks["draft_head"]
+    (asked,) = cached_feeds(network, [feeds])
+    found = {n: np.empty_like(a) for n, a in references(network, [asked])[0].items()}
+    OnnxEngine(folder / "draft_head/fp32.onnx").run(asked, found)
+    for name in ("logits", "feature_out"):
+        np.testing.assert_allclose(found[name][0, 0], wanted[name][0, -1], atol=1e-4)
+    for name in ("keys", "values"):
+        written = found[name][:, :, past : past + rows].transpose(0, 2, 1, 3)
+        np.testing.assert_allclose(written, wanted[name], atol=1e-4)
+        np.testing.assert_array_equal(found[name][:, :, :past], asked[f"past_{name}"][:, :, :past])
+    assert found["drafted"] == pair.vocabulary[found["logits"].argmax()]
+
+
+def test_draft_head_writes_to_its_cache_in_place(
+    networks: dict[str, Network], inputs: dict[str, list[Feeds]], folder: Path
+) -> None:
+    network, engine = networks["draft_head"], OnnxEngine(folder / "draft_head/int4_blocks.onnx")
+    for feeds in inputs["draft_head"][:3]:
+        apart = {n: np.zeros_like(a) for n, a in references(network, [feeds])[0].items()}
+        engine.run(feeds, apart)
+        shared = {name: feeds[f"past_{name}"].copy() for name in ("keys", "values")}
+        results = {name: np.zeros_like(array) for name, array in apart.items()} | shared
+        engine.run({**feeds, **{f"past_{n}": a for n, a in shared.items()}}, results)
+        for name, array in apart.items():
+            np.testing.assert_array_equal(results[name], array, err_msg=name)
 
 
 def test_vision_is_transformers_own_path(pair: Pair) -> None:
@@ -191,11 +223,11 @@ def test_vision_is_transformers_own_path(pair: Pair) -> None:
 def test_blocks_answer_as_the_draft_head(
     networks: dict[str, Network], inputs: dict[str, list[Feeds]], folder: Path
 ) -> None:
-    path, head = folder / "draft_head/int8_blocks.onnx", networks["draft_head"]
+    path, head = folder / "draft_head/int4_blocks.onnx", networks["draft_head"]
     free = attention_products(onnx.load(str(folder / "draft_head/fp32.onnx")))
     graph = onnx.load(str(path)).graph
     assert [n.name for n in graph.node if n.op_type == "MatMul"] == free
     assert sum(n.op_type == "MatMulNBits" for n in graph.node) == 10
     for feeds in inputs["draft_head"]:
         for wanted, got in answers(head, path, feeds):
-            assert np.linalg.norm(wanted - got) < 0.05 * np.linalg.norm(wanted)
+            assert np.linalg.norm(wanted - got) < 0.15 * np.linalg.norm(wanted)

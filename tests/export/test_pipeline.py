@@ -70,8 +70,8 @@ def test_precisions_and_defaults(bundle: Bundle) -> None:
         assert set(part.files) == set(part.tolerance) == {"fp32", "int8"}
         assert part.default == "fp32"
         assert part.opset == 20
-    assert set(bundle.part("draft_head").files) == {"fp32", "int8", "int8_blocks"}
-    assert bundle.part("draft_head").default == "int8_blocks"
+    assert set(bundle.part("draft_head").files) == {"fp32", "int8", "int4_blocks"}
+    assert bundle.part("draft_head").default == "int4_blocks"
     assert set(bundle.part("target").files) == {"int4"}
 
 
@@ -151,7 +151,7 @@ def test_parity_report(bundle: Bundle, reported: list[str]) -> None:
     rows = {(row["part"], row["precision"]) for row in parity["graphs"]}
     small = PARTS - {"target"}
     expected = {(part, precision) for part in small for precision in ("fp32", "int8")}
-    assert rows == expected | {("draft_head", "int8_blocks")}
+    assert rows == expected | {("draft_head", "int4_blocks")}
     assert all(row["cosine_min"] >= row["tolerance"] for row in parity["graphs"])
     (agreement,) = parity["target"]
     assert agreement["clips"] == 4

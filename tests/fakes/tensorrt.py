@@ -74,7 +74,12 @@ class MemoryPoolType(enum.Enum):
     WORKSPACE = 0
 
 
-TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64"}
+TYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(int64)": "int64",
+    "tensor(int32)": "int32",
+}
 
 
 def nptype(kind: str) -> type:

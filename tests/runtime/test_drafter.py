@@ -5,51 +5,26 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xsd_edge.bundle import DrafterInfo
+from tests.runtime.heads import DRAFTED, GAMMA, INFO, VOCABULARY, WIDTH, SmallHead, small_head
 from xsd_edge.runtime.drafter import DraftHead, EventMemory
+from xsd_edge.runtime.hosted_head import HostedHead, cached
 from xsd_edge.runtime.sampling import Sampling, distribution
 
 pytestmark = pytest.mark.host
 
-WIDTH, VOCABULARY, TOKENS, GAMMA = 24, 30, 16, 5
-DRAFTED = np.arange(3, 27, 2)  # the reduced vocabulary, as ids of the target
-
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]  # torch types
-    """The torch drafter, its exported head behind the engine contract, and an embedding table."""
-    import torch
+def small(tmp_path_factory: pytest.TempPathFactory) -> SmallHead:
+    return small_head(tmp_path_factory.mktemp("head"))
 
-    from xsd_edge.export.networks import draft_head_network
-    from xsd_edge.export.onnx_graph import write_graph
-    from xsd_edge.models.drafter import Drafter
-    from xsd_edge.recipe import DrafterSpec
-    from xsd_edge.runtime.onnx_engine import OnnxEngine
 
-    torch.manual_seed(0)
-    spec = DrafterSpec(
-        trained="",
-        event_side=16,
-        event_bins=2,
-        event_patch=4,
-        event_hidden=12,
-        event_layers=1,
-        event_heads=2,
-        align_hidden=16,
-        head_width=16,
-        head_heads=2,
-        head_intermediate=20,
-        head_context=32,
-        gamma_max=GAMMA,
-    )
-    drafter = Drafter(spec, WIDTH, len(DRAFTED)).eval()
-    network = draft_head_network(drafter.head, spec, WIDTH, TOKENS)
-    path = tmp_path_factory.mktemp("head") / "head.onnx"
-    write_graph(network, path)
-    table = np.random.default_rng(1).normal(size=(VOCABULARY, WIDTH)).astype(np.float16)
-    info = DrafterInfo(width=16, heads=2, head_width=8, context=32, gamma_max=GAMMA)
-    head = DraftHead(OnnxEngine(path), info, table, DRAFTED)
-    return drafter, head, table
+@pytest.fixture(scope="module", params=["cached", "hosted"])
+def pair(small: SmallHead, request: pytest.FixtureRequest):  # type: ignore[no-untyped-def]  # torch types
+    """The torch drafter, its head on either kind of engine, and an embedding table."""
+    engine = cached(small.plain, small.plain_part, DRAFTED)
+    assert isinstance(engine, HostedHead)
+    chosen = small.cached if request.param == "cached" else engine
+    return small.drafter, DraftHead(chosen, INFO, small.table, DRAFTED), small.table
 
 
 @pytest.fixture

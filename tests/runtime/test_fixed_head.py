@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.conftest import TINY_BUNDLE
-from xsd_edge.bundle import Bundle, Part
+from tests.runtime.heads import SmallHead, small_head
+from xsd_edge.bundle import Part
 from xsd_edge.runtime.engine import Array, Arrays, allocate
 from xsd_edge.runtime.fixed_head import FixedDraftHead
 from xsd_edge.runtime.onnx_engine import OnnxEngine
+
+pytestmark = pytest.mark.host
 
 ROWS, ROOM = 4, 24
 
@@ -38,13 +40,18 @@ class OneShape:
 
 
 @pytest.fixture(scope="module")
-def part() -> Part:
-    return Bundle(TINY_BUNDLE).part("draft_head")
+def small(tmp_path_factory: pytest.TempPathFactory) -> SmallHead:
+    return small_head(tmp_path_factory.mktemp("head"))
 
 
 @pytest.fixture(scope="module")
-def varying() -> OnnxEngine:
-    return OnnxEngine(Bundle(TINY_BUNDLE).graph("draft_head", "fp32"))
+def part(small: SmallHead) -> Part:
+    return small.plain_part
+
+
+@pytest.fixture(scope="module")
+def varying(small: SmallHead) -> OnnxEngine:
+    return small.plain
 
 
 def asked(part: Part, rows: int, past: int) -> dict[str, Array]:

@@ -18,7 +18,7 @@ from xsd_edge.runtime.verifier import Proposal
 
 FLAT = Costs(0.05, (1.0,) * 9, 0.1)  # a memory-bound target: rows are free
 INT4 = Costs(0.1, (1.0, 1.08, 1.27, 1.49, 1.68, 1.81, 2.0, 2.1, 2.19), 0.17)
-MEMORY = EventMemory(*(np.zeros((1, 1, 1), np.float32),) * 4)
+MEMORY = EventMemory(*(np.zeros((1, 1, 4), np.float32),) * 4)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from xsd_edge.bundle import Bundle
 from xsd_edge.certify.clip import Clip
 from xsd_edge.runtime.drafter import EventMemory
 from xsd_edge.runtime.engine import DEFAULT_OPTIONS, Engine, EngineOptions, open_engine
+from xsd_edge.runtime.hosted_head import cached
 from xsd_edge.runtime.loop import Prefilled
 from xsd_edge.runtime.session import Session, draft_vocabulary
 
@@ -33,6 +34,11 @@ class Bench:
     def _open(self, bundle: Bundle, part: str, options: EngineOptions) -> Engine:
         self.engines[part] = open_engine(bundle, part, options)
         return self.engines[part]
+
+    def draft_engine(self) -> Engine:
+        """The draft head's network as the session's own draft head runs it."""
+        part = self.bundle.part("draft_head")
+        return cached(self.engines["draft_head"], part, self.draft_vocabulary)
 
     def show(self, clip: Clip) -> None:
         """Prefill the clip's frames and read its events, unless it is the one shown already."""

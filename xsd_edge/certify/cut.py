@@ -44,7 +44,7 @@ class Cut:
         self._masked = runs_of(cut_down.masked_tokens)
         self.head: Drafter = NoHead()
         if manifest.drafter.has_head:
-            head = RememberedHead(bench.engines["draft_head"])
+            head = RememberedHead(bench.draft_engine(), bench.embedding, self.tokens)
             vocabulary = np.array(self.indices(bench.draft_vocabulary), np.int64)
             self.head = DraftHead(head, manifest.drafter, embedding, vocabulary)
 

@@ -91,30 +91,44 @@ class RememberedHead:
     there, so remembering which run wrote them is enough.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(
+        self, engine: Engine, table: NDArray[np.float16], tokens: NDArray[np.int64]
+    ) -> None:
+        """`tokens` [S], rising, are the real numbers of the tokens that whoever runs this engine
+        numbers 0, 1, ...; `table` [V, D] the real embeddings.
+        """
+        self._engine, self._table, self._tokens = engine, table, tokens
         self._known: dict[tuple[int, bytes, bytes, bytes], tuple[int, dict[str, Array]]] = {}
         self._writers: list[int] = []  # which run wrote each row of the cache
 
     def hold(self, pairs: Mapping[str, str], shape: tuple[int, ...], dtype: str) -> None:
-        raise AssertionError("the draft head keeps its own cache")
+        raise AssertionError("a draft head's cache belongs to who runs it")
 
     def run(self, feeds: Arrays, results: Arrays) -> None:
-        past, rows = feeds["past_keys"].shape[1], feeds["embedding"].shape[1]
+        rows, stop = feeds["token"].shape[1], int(feeds["total"][0])
+        past = stop - rows
         before = self._writers[past - 1] if past else 0
-        embedding, hidden, feature = (
-            feeds[n].tobytes() for n in ("embedding", "hidden", "feature")
-        )
-        key = (before, embedding, hidden, feature)
+        token, hidden, feature = (feeds[n].tobytes() for n in ("token", "hidden", "feature"))
+        key = (before, token, hidden, feature)
         found = self._known.get(key)
+        parts = _written(results, past, stop)
         if found is None:
-            self._engine.run(feeds, results)
-            copies = {name: array.copy() for name, array in results.items()}
+            real: Arrays = {"token": self._tokens[feeds["token"]], "table": self._table}
+            self._engine.run({**feeds, **real}, results)
+            # The engine says a token's real number.
+            results["drafted"][...] = np.searchsorted(self._tokens, results["drafted"])
+            copies = {name: array.copy() for name, array in parts.items()}
             found = self._known[key] = len(self._known) + 1, copies
         else:
-            for name, array in results.items():
+            for name, array in parts.items():
                 array[...] = found[1][name]
         self._writers[past:] = [found[0]] * rows
 
     def close(self) -> None:
         """The real engine belongs to the session."""
+
+
+def _written(results: Arrays, past: int, stop: int) -> Arrays:
+    """What a run over some rows writes of its results: of a cache only those rows."""
+    caches = {name: results[name][:, :, past:stop] for name in ("keys", "values")}
+    return {**results, **caches}

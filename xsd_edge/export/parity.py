@@ -24,7 +24,7 @@ Arrays = dict[str, NDArray[Any]]
 TOLERANCE = {
     "fp32": 0.9999,
     "fp16": 0.999,
-    "int8_blocks": 0.99,
+    "int4_blocks": 0.97,
     "int8_fp32": 0.97,
     "int8": 0.97,
     "int4": 0.95,
@@ -84,6 +84,18 @@ def references(network: Network, batches: Sequence[Feeds]) -> list[Arrays]:
     ]
 
 
+def written(
+    before: NDArray[Any] | None, wanted: NDArray[Any], found: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Of a cache that goes in and comes out whole, the rows that were or should have been written:
+    thousands that only stayed as they were would hide these in a mean.
+    """
+    if before is None or before.shape != wanted.shape:
+        return wanted, found
+    fresh = (wanted != before).any(-1) | (found != before).any(-1)
+    return wanted[fresh], found[fresh]
+
+
 def check_network(
     network: Network, graph: Path, precision: str, batches: Sequence[Feeds], expected: list[Arrays]
 ) -> Parity:
@@ -93,6 +105,8 @@ def check_network(
     for feeds, wanted in zip(batches, expected, strict=True):
         found = {name: np.empty_like(array) for name, array in wanted.items()}
         engine.run(feeds, found)
-        pairs += [(wanted[name], found[name]) for name in network.outputs]
+        # A token's number is no direction: it follows from the logits, which are compared.
+        floats = [name for name in network.outputs if wanted[name].dtype.kind == "f"]
+        pairs += [written(feeds.get(f"past_{n}"), wanted[n], found[n]) for n in floats]
     engine.close()
     return compare(network.name, precision, pairs)

@@ -22,6 +22,7 @@ from xsd_edge.calibration.clips import CalibrationSet, Clip, digest, scene_clip
 from xsd_edge.calibration.ranges import PartRanges
 from xsd_edge.checkpoint_recipe import AnyRecipe
 from xsd_edge.export import rtx
+from xsd_edge.export.cached import require_head, with_cache
 from xsd_edge.export.calibrate import model_digest, ranges_for
 from xsd_edge.export.fixed import fixed_sizes
 from xsd_edge.export.gptq import round_language_model
@@ -78,6 +79,8 @@ def export_bundle(
         calibration = CalibrationSet.load(recipe.name)  # fails before anything large is read
         pair, tokenizer_json, hashes = load(recipe, cache, report)
         writer.path("tokenizer.json").write_text(tokenizer_json, encoding="utf-8")
+        if pair.drafter is not None and board.engine != "tensorrt":
+            require_head(pair.drafter.spec)
         clips = list(calibration.clips(pair.world, pair.clip, report))
         if pair.drafter is None:
             report("nobody has trained a draft head for this target: earlier answers draft")
@@ -167,6 +170,7 @@ class _Export:
             if self._engines:
                 made = for_engine(network, ranges, checking, sizes, has, folder, twins)
             else:
+                network, checking = with_cache(network, checking, self._pair.vocabulary)
                 made = for_cpu(network, ranges, checking, folder, twins)
         self._report_part(name, made)
         graphs = {p: self._writer.entry(f"{name}/{g.name}") for p, g in made.graphs.items()}

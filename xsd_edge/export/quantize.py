@@ -1,8 +1,8 @@
 """INT8 for the small networks: explicit symmetric Q/DQ pairs, as TensorRT takes them.
 
 Weight products and convolutions only. Attention's own products stay in floating point, so that
-TensorRT may fuse them, and so do norms, softmax and residual sums. `pack_blocks` is the other INT8,
-for networks that run one row at a time on a CPU: what counts there is how many bytes are read.
+TensorRT may fuse them, and so do norms, softmax and residual sums. `pack_blocks` is for networks
+that run one row at a time on a CPU: what counts there is how many bytes are read.
 """
 
 from __future__ import annotations
@@ -126,15 +126,17 @@ def _digest(array: NDArray[Any]) -> bytes:
 
 
 def pack_blocks(source: Path, destination: Path) -> None:
-    """Write `source` with its weight products packed."""
-    model = pack_products(onnx.load(str(source)))
+    """Write `source` with its weight products packed into INT4."""
+    model = pack_products(onnx.load(str(source)), bits=4)
     strip(model)
     onnx.checker.check_model(model)
     onnx.save(model, str(destination))
 
 
-def pack_products(model: onnx.ModelProto, accuracy_level: int = 4) -> onnx.ModelProto:
-    """Every weight product with INT8 blocks of 32, in ONNX Runtime's own MatMulNBits.
+def pack_products(
+    model: onnx.ModelProto, accuracy_level: int = 4, bits: int = 8
+) -> onnx.ModelProto:
+    """Every weight product with integer blocks of 32, in ONNX Runtime's own MatMulNBits.
 
     Accuracy level 4 lets a CPU round activations to int8 too; 0 leaves them as they are.
     """
@@ -142,7 +144,7 @@ def pack_products(model: onnx.ModelProto, accuracy_level: int = 4) -> onnx.Model
         from onnxruntime.quantization import matmul_nbits_quantizer as packing
 
         settings = packing.DefaultWeightOnlyQuantConfig(
-            block_size=32, is_symmetric=True, accuracy_level=accuracy_level, bits=8
+            block_size=32, is_symmetric=True, accuracy_level=accuracy_level, bits=bits
         )
         packer = packing.MatMulNBitsQuantizer(model, algo_config=settings)
         packer.process()

@@ -25,6 +25,7 @@ from transformers import VideoLlavaForConditionalGeneration as VideoLlava
 from xsd_edge.boards import Board
 from xsd_edge.calibration.batches import Feeds
 from xsd_edge.checkpoint_recipe import CheckpointRecipe, VisionSpec
+from xsd_edge.export.cached import require_head, with_cache
 from xsd_edge.export.calibrate import part_ranges
 from xsd_edge.export.fixed import fixed_sizes
 from xsd_edge.export.memory import peaks, return_freed
@@ -60,6 +61,8 @@ def rehearse(
         BundleError: a part could not be exported for this board; says which and why.
     """
     require_engines(board)
+    if board.engine == "onnxruntime":
+        require_head(recipe.drafter)
     began = time.monotonic()
     report(
         f"rehearsing {recipe.name} for {board.name}: random weights of the true shapes; "
@@ -173,6 +176,8 @@ def _small(
     twins = folder / "twins"
     twins.mkdir(parents=True)
     if board.engine == "onnxruntime":
+        any_words = np.arange(recipe.draft_vocabulary)
+        network, feeds = with_cache(network, feeds, any_words)
         return for_cpu(network, ranges, feeds, folder, twins)
     sizes = fixed_sizes(network, {"draft_head": recipe.drafter.head_context})
     return for_engine(network, ranges, feeds, sizes, board.precisions, folder, twins)

@@ -24,8 +24,9 @@ from xsd_edge.export.sensitivity import too_costly
 from xsd_edge.export.smoothing import smooth
 
 # Milliseconds of one run on one core of an x86 server with VNNI (benchmarks/precisions.py), fp32 /
-# int8 with Q/DQ / int8_blocks: vision 1.1 / 1.9, event encoder 2.6 / 5.7, draft head 0.59 / 0.59 /
-# 0.32. The other parts lose by int8 too, and run once a clip.
+# int8 with Q/DQ / int4_blocks: vision 2.0 / 4.0, event encoder 4.1 / 10.3, draft head 0.63 / 0.36 /
+# 0.31. The other parts lose by int8 too, and run once a clip. Of the target's own drafts as many
+# stand with INT4 as with INT8 (docs/performance.md).
 BLOCKS_FOR = ("draft_head",)  # on boards that run ONNX Runtime
 ENGINE_PRECISIONS = ("fp16", "int8")  # the first is what a board has to have
 TWIN = {"fp16": "fp32", "int8": "int8_fp32"}  # what parity calls the graph that each is made from
@@ -47,7 +48,7 @@ class SmallPart:
 def for_cpu(
     network: Network, ranges: PartRanges, checking: Sequence[Feeds], folder: Path, scratch: Path
 ) -> SmallPart:
-    """Graphs whose axes vary: float32, INT8 pairs, and INT8 blocks where they are faster.
+    """Graphs whose axes vary: float32, INT8 pairs, and INT4 blocks where they are faster.
 
     They are made in `scratch`, with their weights beside them.
 
@@ -56,14 +57,14 @@ def for_cpu(
     """
     expected = references(network, checking)
     smoothed = smooth(network.module, ranges)
-    default = "int8_blocks" if network.name in BLOCKS_FOR else "fp32"
+    default = "int4_blocks" if network.name in BLOCKS_FOR else "fp32"
     made = SmallPart(default, checking[0], expected[0], _kept(ranges))
     for precision, twin in _twins(network, smoothed, made.kept, scratch).items():
         made.graphs[precision] = folder / f"{precision}.onnx"
         join(twin, made.graphs[precision])
     if network.name in BLOCKS_FOR:
-        made.graphs["int8_blocks"] = folder / "int8_blocks.onnx"
-        pack_blocks(made.graphs["fp32"], made.graphs["int8_blocks"])
+        made.graphs["int4_blocks"] = folder / "int4_blocks.onnx"
+        pack_blocks(made.graphs["fp32"], made.graphs["int4_blocks"])
     for precision, graph in made.graphs.items():
         made.rows.append(check_network(network, graph, precision, checking, expected))
     return made

@@ -208,12 +208,17 @@ def decoder_layer(
     asking, v = qkv.split((2 * heads, heads), 2)
     q, k = rotate(asking, *(part[:, None] for part in rotation)).chunk(2, 2)
     keys, values = (torch.cat(pair, 1).transpose(1, 2) for pair in zip(past, (k, v), strict=True))
-    x = x + parts.out(merge_heads(attend(q.transpose(1, 2), keys, values, mask)))
-    asked = split_heads(parts.query(parts.norm2(x)), heads)
+    found = merge_heads(attend(q.transpose(1, 2), keys, values, mask))
+    return behind_attention(parts, x, found, memory), k, v
+
+
+def behind_attention(parts: LayerParts, x: Tensor, found: Tensor, memory: Pair) -> Tensor:
+    """The layer's rest, for rows x [B, m, d] whose attention found [B, m, d]; returns x."""
+    x = x + parts.out(found)
+    asked = split_heads(parts.query(parts.norm2(x)), parts.heads)
     x = x + parts.gather(merge_heads(attend(asked, *memory)))
     gate, up = parts.gate_up(parts.norm3(x)).chunk(2, -1)
-    x = x + parts.down(F.silu(gate) * up)
-    return x, k, v
+    return x + parts.down(F.silu(gate) * up)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:

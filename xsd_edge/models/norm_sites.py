@@ -8,9 +8,11 @@ from typing import NamedTuple
 from torch import nn
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
+from xsd_edge.models.cached_head import CachedHead
 from xsd_edge.models.drafter import DraftHead, EncoderBlock
 from xsd_edge.models.early import EarlyHead, EarlyLayer, EarlyMemory
 
+LAYER: dict[str, tuple[str, ...]] = {"norm1": ("qkv",), "norm2": ("query",), "norm3": ("gate_up",)}
 # The draft head's norm4 is missing on purpose: its output is also the feature of the next row.
 FED: dict[type[nn.Module], dict[str, tuple[str, ...]]] = {
     CLIPEncoderLayer: {
@@ -18,8 +20,9 @@ FED: dict[type[nn.Module], dict[str, tuple[str, ...]]] = {
         "layer_norm2": ("mlp.fc1",),
     },
     EncoderBlock: {"norm1": ("qkv",), "norm2": ("mlp.0",)},
-    DraftHead: {"norm1": ("qkv",), "norm2": ("query",), "norm3": ("gate_up",)},
-    EarlyLayer: {"norm1": ("qkv",), "norm2": ("query",), "norm3": ("gate_up",)},
+    DraftHead: LAYER,
+    CachedHead: LAYER,
+    EarlyLayer: LAYER,
     EarlyHead: {"norm": ("vocabulary",)},
     EarlyMemory: {"norm": ("key", "value")},
 }

@@ -101,29 +101,38 @@ class Decoder:
         Raises:
             ContextFullError: the rows do not fit.
         """
-        return self._run(embeddings, len(embeddings), last, padded_to)
+        m = len(embeddings)
+        views = self._views_of(m, last, padded_to)
+        views.inputs[0, :m] = embeddings
+        return self._run(views, m, last)
 
     def score(self, tokens: Sequence[int], padded_to: int = 0) -> Forward:
         """`forward` of tokens, with logits for each. The loop's own pass: between two of them the
         processor waits for Python, so nothing is done twice here.
         """
-        return self._run(self._embedding[list(tokens)], len(tokens), len(tokens), padded_to)
+        m = len(tokens)
+        views = self._views_of(m, m, padded_to)
+        for at, token in enumerate(tokens):  # half the time of gathering them at once
+            views.inputs[0, at] = self._embedding[token]
+        return self._run(views, m, m)
 
-    def _run(self, rows: NDArray[np.floating], m: int, last: int, padded_to: int) -> Forward:
-        padded = max(m, padded_to)
+    def _views_of(self, m: int, last: int, padded_to: int) -> _Views:
+        """The buffers of a pass over m rows."""
         if m > self.room:
             raise ContextFullError(
                 f"{m} more tokens do not fit: {self.offset} of {self.info.context} are used; "
                 "ask a shorter question or export with a longer context"
             )
+        padded = max(m, padded_to)
         # Padding asks for logits too: the last product must have equal row counts as well.
         asked = last + (padded - m)
-        views = self._views.get((padded, asked)) or self._view(padded, asked)
-        if padded == m:
-            views.inputs[0] = rows
-        else:
-            views.inputs[0, :m] = rows
-            views.inputs[0, m:] = rows[-1]
+        return self._views.get((padded, asked)) or self._view(padded, asked)
+
+    def _run(self, views: _Views, m: int, last: int) -> Forward:
+        """A pass over m rows that lie in `views`, and the padding behind them."""
+        padded = views.inputs.shape[1]
+        if padded > m:
+            views.inputs[0, m:] = views.inputs[0, m - 1]
         feeds: dict[str, Array] = {
             "inputs_embeds": views.inputs,
             "attention_mask": self._attention[:, : self.offset + padded],

@@ -15,8 +15,6 @@ from xsd_edge.runtime.engine import Array, Engine, prepared
 from xsd_edge.runtime.sampling import Sampling, distribution, pick
 from xsd_edge.runtime.verifier import NOTHING, Proposal
 
-MASKED = np.float32(-1e4)
-
 
 class EventMemory(NamedTuple):
     """A clip's events as the drafter reads them, made once per clip; E is 0 where there is none."""
@@ -60,37 +58,42 @@ class DraftHead:
 
     Row i of the cache is (token i+1, the target's hidden state at i). Rows drafted on the head's
     own features are scratch: the next `propose` overwrites them with verified ones.
+
+    The network is `models.cached_head`'s: it embeds a row's token itself and says the likeliest
+    next one, so that a greedy draft is one run behind another with nothing of ours in between.
     """
 
     def __init__(
         self,
         engine: Engine,
         info: DrafterInfo,
-        embedding: NDArray[np.float16],
+        table: NDArray[np.float16],
         vocabulary: NDArray[np.int64],
     ) -> None:
         self._engine, self._info = engine, info
-        self._embedding, self._vocabulary = embedding, vocabulary
-        self._tokens: list[int] = vocabulary.tolist()
-        width = embedding.shape[1]
-        rows, cache = info.context, (1, info.context, info.heads, info.head_width)
+        self._table, self._vocabulary = table, vocabulary
+        rows, width = info.context, table.shape[1]
+        cache = (1, info.heads, rows, info.head_width)
         self._keys, self._values = np.zeros(cache, np.float32), np.zeros(cache, np.float32)
-        self._embeddings = np.zeros((1, rows, width), np.float32)
+        self._following = np.zeros((1, rows), np.int64)
         self._hidden = np.zeros((1, rows, width), np.float32)
-        self._no_hidden = np.zeros((1, rows, width), np.float32)
-        self._features = np.zeros((1, rows, info.width), np.float32)
+        self._no_hidden = np.zeros((1, 1, width), np.float32)
         self._no_features = np.zeros((1, rows, info.width), np.float32)
-        self._logits = np.zeros((1, rows, len(vocabulary)), np.float32)
-        self._positions = np.arange(rows, dtype=np.int64)
+        self._feature = np.zeros((1, 1, info.width), np.float32)  # of the row that ran last
+        self._logits = np.zeros((1, 1, len(vocabulary)), np.float32)  # behind that row
+        self._last: NDArray[np.float32] = self._logits[0, 0]
+        # Each run writes its choice where the next one reads its token.
+        self._drafted = np.zeros((1, rows + 1), np.int64)
+        self._newest, self._total = np.zeros(1, np.int32), np.zeros(1, np.int32)
+        # Single numbers go through memoryviews, which do less about them than NumPy does.
+        self._asked, self._chosen = self._following[0].data, self._drafted[0].data
+        self._at, self._count = self._newest.data, self._total.data
         self._verified = 0  # rows of the cache that hold the target's own states
-        self._pending = 0  # rows waiting in _embeddings and _hidden
-        self._future = np.triu(np.full((rows, rows), MASKED), 1)
-        self._mask = np.zeros(rows * rows, np.float32)  # room for the widest
-        self._first_logits: NDArray[np.float32] = self._logits[0, 0]
-        self._all_seen = np.zeros((1, rows), np.float32)  # a single row's mask
-        # The clip's events, where steps look for them.
+        self._pending = 0  # rows waiting in _following and _hidden
+        # The clip's events, where the engine looks for them.
         self._event_keys = self._event_values = np.zeros((1, 0, 0, 0), np.float32)
-        self._steps: dict[int, Callable[[], None]] = {}  # behind so many rows, once needed
+        self._catch_ups: dict[int, Callable[[], None]] = {}  # by their rows, once needed
+        self._steps: list[Callable[[], None]] = []  # behind so many drafted tokens, less one
 
     def begin(self, memory: EventMemory) -> None:
         self._verified = self._pending = 0
@@ -98,6 +101,7 @@ class DraftHead:
             self._event_keys[:], self._event_values[:] = memory.keys, memory.values
         else:
             self._event_keys, self._event_values = memory.keys.copy(), memory.values.copy()
+            self._catch_ups.clear()
             self._steps.clear()
 
     def observe(self, hidden: NDArray[np.float32], following: Sequence[int]) -> None:
@@ -108,7 +112,8 @@ class DraftHead:
             self._pending = self._info.context + 1 - self._verified  # full for good
             return
         start, stop = self._pending, self._pending + len(following)
-        self._embeddings[0, start:stop] = self._embedding[list(following)]
+        for at, token in enumerate(following, start):
+            self._asked[at] = token
         self._hidden[0, start:stop] = hidden
         self._pending = stop
 
@@ -117,78 +122,70 @@ class DraftHead:
         gamma = min(gamma, room + 1)
         if gamma < 1 or self._pending == 0:
             return NOTHING
-        tokens: list[int] = []
         weights: list[NDArray[np.float32]] = []
-        logits = self._catch_up()
-        while True:
-            if sampling.greedy:
-                chosen = int(logits.argmax())
-            else:
-                weights.append(distribution(logits, sampling))
-                chosen = pick(weights[-1], rng.random())
-            tokens.append(self._tokens[chosen])
-            if len(tokens) == gamma:
-                break
-            logits = self._step(self._verified + len(tokens) - 1, tokens[-1])
+        self._catch_up()
+        for place in range(gamma):
+            if place:
+                self._step(place - 1)
+            if not sampling.greedy:
+                weights.append(distribution(self._last, sampling))
+                self._chosen[place] = int(self._vocabulary[pick(weights[-1], rng.random())])
+        tokens = tuple(self._chosen[:gamma])
         if sampling.greedy:
-            return Proposal(tuple(tokens))
-        return Proposal(tuple(tokens), np.stack(weights), self._vocabulary)
+            return Proposal(tokens)
+        return Proposal(tokens, np.stack(weights), self._vocabulary)
 
-    def _catch_up(self) -> NDArray[np.float32]:
-        """Run the pending verified rows; logits of the last one. [Vd]"""
-        past, rows = self._verified, self._pending
-        stop = past + rows
-        mask = self._mask[: rows * stop].reshape(rows, stop)
-        mask[:, :past] = 0
-        mask[:, past:] = self._future[:rows, :rows]
-        self._engine.run(*self._arrays(past, rows, self._hidden, self._no_features, mask))
-        self._verified, self._pending = stop, 0
-        self._features[0, 0] = self._features[0, rows - 1]
-        last: NDArray[np.float32] = self._logits[0, rows - 1]
-        return last
+    def _catch_up(self) -> None:
+        """Run the pending verified rows."""
+        rows = self._pending
+        self._verified, self._pending = self._verified + rows, 0
+        catch_up = self._catch_ups.get(rows)
+        if catch_up is None:
+            following, hidden = self._following[:, :rows], self._hidden[:, :rows]
+            known = (following, hidden, self._no_features[:, :rows])
+            catch_up = self._catch_ups[rows] = self._run(*known, self._drafted[:, :1])
+        self._until(self._verified)
+        catch_up()
 
-    def _step(self, past: int, token: int) -> NDArray[np.float32]:
-        """One drafted row behind `past` rows, on the feature the last row left. [Vd]"""
-        self._embeddings[0, 0] = self._embedding[token]
-        step = self._steps.get(past)
-        if step is None:
-            step = self._steps[past] = self._step_behind(past)
-        step()
-        return self._first_logits
+    def _step(self, place: int) -> None:
+        """Run the row of the drafted token at `place`, on the feature the row before it left."""
+        if place == len(self._steps):
+            token, chosen = (self._drafted[:, at : at + 1] for at in (place, place + 1))
+            self._steps.append(self._run(token, self._no_hidden, self._feature, chosen))
+        self._until(self._verified + place + 1)
+        self._steps[place]()
 
-    def _step_behind(self, past: int) -> Callable[[], None]:
-        """What depends on the number of rows in a step, made once: the engine itself takes
-        microseconds here.
-        """
-        seen = self._all_seen[:, : past + 1]
-        arrays = self._arrays(past, 1, self._no_hidden, self._features, seen)
-        return prepared(self._engine, *arrays)
+    def _until(self, rows: int) -> None:
+        """How many rows the cache will hold behind the next run."""
+        self._at[0], self._count[0] = rows - 1, rows
 
-    def _arrays(
+    def _run(
         self,
-        past: int,
-        rows: int,
+        token: NDArray[np.int64],
         hidden: NDArray[np.float32],
         feature: NDArray[np.float32],
-        mask: NDArray[np.float32],
-    ) -> tuple[dict[str, Array], dict[str, Array]]:
-        """What the engine reads and writes for so many rows behind `past`, of the buffers."""
-        stop = past + rows
+        chosen: NDArray[np.int64],
+    ) -> Callable[[], None]:
+        """A run over such rows, made ready once: a small network takes microseconds, and so does
+        telling an engine where its arrays lie.
+        """
         feeds: dict[str, Array] = {
-            "embedding": self._embeddings[:, :rows],
-            "hidden": hidden[:, :rows],
-            "feature": feature[:, :rows],
-            "position": self._positions[past:stop],
-            "past_keys": self._keys[:, :past],
-            "past_values": self._values[:, :past],
-            "mask": mask,
+            "token": token,
+            "table": self._table,
+            "hidden": hidden,
+            "feature": feature,
+            "newest": self._newest,
+            "total": self._total,
+            "past_keys": self._keys,
+            "past_values": self._values,
             "memory_keys": self._event_keys,
             "memory_values": self._event_values,
         }
         results: dict[str, Array] = {
-            "logits": self._logits[:, :rows],
-            "feature_out": self._features[:, :rows],
-            "keys": self._keys[:, past:stop],
-            "values": self._values[:, past:stop],
+            "drafted": chosen,
+            "logits": self._logits,
+            "feature_out": self._feature,
+            "keys": self._keys,
+            "values": self._values,
         }
-        return feeds, results
+        return prepared(self._engine, feeds, results)

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xsd_edge.bundle import TensorSpec
-from xsd_edge.runtime.drafter import MASKED, EventMemory
+from xsd_edge.runtime.drafter import EventMemory
 from xsd_edge.runtime.early import EarlyDraft
 from xsd_edge.runtime.engine import Array, Engine, allocate
+from xsd_edge.runtime.fixed_head import MASKED
 
 LEAST = 0.02  # a prefix less likely than this is never worth a row: stop drafting there
 

@@ -56,17 +56,6 @@ class Limits:
     exact: bool = False  # pad every pass, so that plain and speculative decoding round alike
 
 
-class _Pass(NamedTuple):
-    """What a target pass left to be judged."""
-
-    proposal: Proposal
-    logits: NDArray[np.float32]  # [g + 1, V]
-    states: NDArray[np.float32]  # [g + 1, D]
-    ended: float  # on perf_counter's clock; judging begins then
-    draft_s: float = 0.0
-    verify_s: float = 0.0
-
-
 def generate(
     decoder: Decoder,
     start: Prefilled,
@@ -85,16 +74,19 @@ def generate(
     """
     ends, forbidden = decoder.info.end_tokens, runs_of(decoder.info.masked_tokens)
     rng = rng or np.random.default_rng()
-    asked = start.question[1:]
-    scored = _Pass(start.proposal, start.logits, start.hidden[len(asked) :], perf_counter())
-    unseen, following = start.hidden, asked  # rows that the drafter does not know yet
+    least = EXACT_ROWS if limits.exact else 0
+    following = start.question[1:]
+    unseen = start.hidden  # rows that the drafter does not know yet
+    # What a pass left to be judged: [g + 1, V] and [g + 1, D] behind a proposal of g tokens.
+    proposal, logits, states = start.proposal, start.logits, start.hidden[len(following) :]
+    drafting = verifying = judging = perf_counter()
     emitted = 0
     while True:
-        mask(scored.logits, forbidden)
-        drafted = len(scored.proposal.tokens)
-        accepted, token = verifier.judge(scored.logits, scored.proposal)
+        mask(logits, forbidden)
+        drafted = len(proposal.tokens)
+        accepted, token = verifier.judge(logits, proposal)
         decoder.trim(decoder.offset - (drafted - accepted))
-        fresh = (*scored.proposal.tokens[:accepted], token)
+        fresh = (*proposal.tokens[:accepted], token)
         said = fresh[: min(before_end(fresh, ends) + 1, limits.max_tokens - emitted)]
         emitted += len(said)
         if len(said) < len(fresh):  # the answer ended inside the draft
@@ -104,11 +96,11 @@ def generate(
             said,
             drafted,
             accepted,
-            scored.draft_s,
-            scored.verify_s,
-            ended - scored.ended,
-            scored.logits[: len(said)],
-            scored.states[: len(said)],
+            verifying - drafting,
+            judging - verifying,
+            ended - judging,
+            logits[: len(said)],
+            states[: len(said)],
             ended,
         )
         if said[-1] in ends or emitted == limits.max_tokens or decoder.room == 0:
@@ -120,16 +112,10 @@ def generate(
             most = min(limits.max_tokens - emitted - 1, decoder.room - 1)
             if most > 0:
                 proposal = unended(drafter.propose(most, sampling, rng), ends)
-        scored = _score(decoder, token, proposal, drafting, EXACT_ROWS if limits.exact else 0)
-        unseen, following = scored.states, ()
-
-
-def _score(decoder: Decoder, token: int, proposal: Proposal, drafting: float, least: int) -> _Pass:
-    """One target pass over the newest token and what is drafted behind it."""
-    verifying = perf_counter()
-    logits, states = decoder.score((token, *proposal.tokens), least)
-    ended = perf_counter()
-    return _Pass(proposal, logits, states, ended, verifying - drafting, ended - verifying)
+        verifying = perf_counter()
+        logits, states = decoder.score((token, *proposal.tokens), least)
+        judging = perf_counter()
+        unseen, following = states, ()
 
 
 def unended(proposal: Proposal, ends: tuple[int, ...]) -> Proposal:
@@ -139,9 +125,10 @@ def unended(proposal: Proposal, ends: tuple[int, ...]) -> Proposal:
     Only a deterministic proposal may be cut by what it says. To keep back a token for having been
     drawn would change the distribution of what is left (docs/lossless.md).
     """
-    if proposal.weights is not None:
+    kept = before_end(proposal.tokens, ends)
+    if proposal.weights is not None or kept == len(proposal.tokens):
         return proposal
-    return Proposal(proposal.tokens[: before_end(proposal.tokens, ends)])
+    return Proposal(proposal.tokens[:kept])
 
 
 def before_end(tokens: Sequence[int], ends: tuple[int, ...]) -> int:

@@ -8,7 +8,7 @@ fills every cache a NumPy call costs more than what it would compute here.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import exp
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from xsd_edge.runtime.costs import Costs
 from xsd_edge.runtime.drafter import Drafter, EventMemory
-from xsd_edge.runtime.engine import Engine
+from xsd_edge.runtime.engine import Engine, prepared
 from xsd_edge.runtime.lookup import LONGEST, Lookup
 from xsd_edge.runtime.sampling import Sampling
 from xsd_edge.runtime.verifier import NOTHING, Proposal
@@ -188,11 +188,15 @@ class Planned:
         self._match = _Candidate(lookup, 0.0, Trust(LONGEST + 1), Guard())
         self._refused = 0  # rounds in a row for which no plan promised a gain
         self._drafted: _Drafted | None = None
-        self._aligned: NDArray[np.float32] | None = None
-        self._hidden: NDArray[np.float32] | None = None
+        # What the predictor reads, where it looks for it.
+        self._aligned = np.zeros((1, 0, 0), np.float32)
+        self._hidden = np.zeros((1, 0), np.float32)
+        self._predict: Callable[[], None] | None = None
 
     def begin(self, memory: EventMemory) -> None:
-        self._aligned, self._drafted = memory.aligned, None
+        self._drafted = None
+        if self._predictor is not None:
+            self._show(self._predictor, memory.aligned)
         for candidate in (self._head, self._match):
             candidate.drafter.begin(memory)
 
@@ -202,7 +206,8 @@ class Planned:
             self._drafted = None
         for candidate in (self._head, self._match):
             candidate.drafter.observe(hidden, following)
-        self._hidden = hidden[-1:]
+        if self._predict is not None:
+            self._hidden[0] = hidden[-1]
 
     def propose(self, gamma: int, sampling: Sampling, rng: np.random.Generator) -> Proposal:
         offers = self._offers(gamma)
@@ -227,8 +232,9 @@ class Planned:
 
     def _offers(self, most: int) -> list[_Offer]:
         most, offers = min(most, len(self._positions)), []
-        if self._predictor is not None and not self._head.guard.resting():
-            odds = self._odds(self._predictor)
+        if self._predict is not None and not self._head.guard.resting():
+            self._predict()
+            odds: list[float] = self._logits[0].tolist()
             offers.append(self._offer(self._head, self._positions[:most], odds[:most]))
         match = self._lookup.match()
         if match.length and not self._match.guard.resting():
@@ -236,14 +242,14 @@ class Planned:
             offers.append(self._offer(self._match, [match.length] * count, [0.0] * count))
         return offers
 
-    def _odds(self, predictor: Engine) -> list[float]:
-        """The acceptance predictor's log-odds. [gamma_max]"""
-        assert self._aligned is not None, "begin() comes before propose()"
-        assert self._hidden is not None, "observe() comes before propose()"
-        feeds = {"hidden": self._hidden, "aligned": self._aligned}
-        predictor.run(feeds, {"logits": self._logits})
-        odds: list[float] = self._logits[0].tolist()
-        return odds
+    def _show(self, predictor: Engine, aligned: NDArray[np.float32]) -> None:
+        """Let the predictor read a clip's event tokens [1, E, D]; its run is made ready once."""
+        if aligned.shape != self._aligned.shape:
+            self._aligned = np.zeros_like(aligned)
+            self._hidden = np.zeros((1, aligned.shape[2]), np.float32)
+            feeds = {"hidden": self._hidden, "aligned": self._aligned}
+            self._predict = prepared(predictor, feeds, {"logits": self._logits})
+        self._aligned[:] = aligned
 
     def _offer(
         self, candidate: _Candidate, buckets: Sequence[int], odds: Sequence[float]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Probabilities = NDArray[np.float32]
+NEVER = np.array(-np.inf, np.float32)  # an array: a number would first be made one
 LIKELY = 64  # tokens that are sorted first in search of a nucleus
 
 
@@ -108,4 +109,4 @@ def runs_of(tokens: Sequence[int]) -> list[slice]:
 def mask(logits: NDArray[np.float32], runs: Sequence[slice]) -> None:
     """Forbid tokens in place: padding rows of the vocabulary and placeholders. [k, V]"""
     for run in runs:  # slices write ten times faster than a list of indices
-        logits[:, run] = -np.inf
+        logits[:, run] = NEVER

@@ -24,6 +24,7 @@ from xsd_edge.runtime.engine import (
     open_engine,
 )
 from xsd_edge.runtime.engine_store import identity
+from xsd_edge.runtime.hosted_head import cached
 from xsd_edge.runtime.loop import Prefilled
 from xsd_edge.runtime.prompt import Prompt
 from xsd_edge.runtime.senses import Senses
@@ -89,6 +90,7 @@ class Session:
         if manifest.drafter.has_head:
             self.predictor = opener(bundle, "acceptance_predictor", small)
             head = opener(bundle, "draft_head", small)
+            head = cached(head, bundle.part("draft_head"), vocabulary)
             self.draft_head = DraftHead(head, manifest.drafter, embedding, vocabulary)
         self.early: EarlyDrafter = Repeat()
         if manifest.drafter.early_context:

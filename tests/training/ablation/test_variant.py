@@ -56,7 +56,7 @@ def test_a_memory_holds_what_the_row_sees_and_nothing_else(row: Row) -> None:
     assert sees == [row.events != "none", row.frame, row.previous]
     events = 0 if row.events == "none" else 16 if row.attended else 1
     tokens = 16 + LONGEST if row.previous else events
-    assert keys.shape == values.shape == (2, 3, max(tokens + 5 * row.frame, 1), 8)
+    assert keys.shape == values.shape == (2, 3, max(tokens + 5 * row.frame, 1), 16)
 
 
 def test_rows_begin_alike_and_have_names_of_their_own() -> None:

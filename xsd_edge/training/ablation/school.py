@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xsd_edge.errors import TrainingError
+from xsd_edge.export.cached import cached
 from xsd_edge.export.networks import draft_head_network
 from xsd_edge.export.onnx_graph import join, write_graph
 from xsd_edge.export.pair import load_target
@@ -92,14 +93,14 @@ class School:
         return variant.eval()
 
     def graph(self, variant: Variant) -> Path:
-        """A row's head as bundles have it: its weights in INT8 blocks."""
+        """A row's head as a CPU's bundles have it: its cache inside, its weights in INT4 blocks."""
         folder = self.run.folder / "heads" / variant.row.name
         folder.mkdir(parents=True, exist_ok=True)
         with torch.no_grad():
             tokens = variant(self.lessons.batch(np.zeros(1, np.int64)).seen)[0].shape[2]
         spec, width = self.recipe.drafter, self.table.shape[1]
-        network = draft_head_network(variant.head, spec, width, tokens)
+        network = cached(draft_head_network(variant.head, spec, width, tokens), self.vocabulary)
         write_graph(network, folder / "split.onnx")
         join(folder / "split.onnx", folder / "fp32.onnx")
-        pack_blocks(folder / "fp32.onnx", folder / "int8_blocks.onnx")
-        return folder / "int8_blocks.onnx"
+        pack_blocks(folder / "fp32.onnx", folder / "int4_blocks.onnx")
+        return folder / "int4_blocks.onnx"
