@@ -32,11 +32,10 @@ class Forward(NamedTuple):
 class _Views(NamedTuple):
     """A pass's parts of the buffers; the same arrays each time, for engines bind what is new."""
 
-    inputs: NDArray[np.float32]  # [1, p, D]
-    hidden: NDArray[np.float32]  # [1, p, D]
-    rows: NDArray[np.int64]  # [k], those whose logits are asked for: the last ones
-    logits: NDArray[np.float32]  # [1, k, V]
-    whole: Forward  # what the pass gives where nothing was padded
+    inputs: NDArray[np.float32]  # [p, D]
+    whole: Forward  # [k, V] and [p, D], all that the pass gives
+    feeds: dict[str, Array]  # all but the mask, which is as long as the cache
+    results: dict[str, Array]
 
 
 class Decoder:
@@ -103,7 +102,7 @@ class Decoder:
         """
         m = len(embeddings)
         views = self._views_of(m, last, padded_to)
-        views.inputs[0, :m] = embeddings
+        views.inputs[:m] = embeddings
         return self._run(views, m, last)
 
     def score(self, tokens: Sequence[int], padded_to: int = 0) -> Forward:
@@ -113,7 +112,7 @@ class Decoder:
         m = len(tokens)
         views = self._views_of(m, m, padded_to)
         for at, token in enumerate(tokens):  # half the time of gathering them at once
-            views.inputs[0, at] = self._embedding[token]
+            views.inputs[at] = self._embedding[token]
         return self._run(views, m, m)
 
     def _views_of(self, m: int, last: int, padded_to: int) -> _Views:
@@ -130,28 +129,25 @@ class Decoder:
 
     def _run(self, views: _Views, m: int, last: int) -> Forward:
         """A pass over m rows that lie in `views`, and the padding behind them."""
-        padded = views.inputs.shape[1]
+        padded = len(views.inputs)
         if padded > m:
-            views.inputs[0, m:] = views.inputs[0, m - 1]
-        feeds: dict[str, Array] = {
-            "inputs_embeds": views.inputs,
-            "attention_mask": self._attention[:, : self.offset + padded],
-            "rows": views.rows,
-        }
-        self._engine.run(feeds, {"logits": views.logits, "hidden_states": views.hidden})
+            views.inputs[m:] = views.inputs[m - 1]
+        views.feeds["attention_mask"] = self._attention[:, : self.offset + padded]
+        self._engine.run(views.feeds, views.results)
         self.offset += m
         if padded == m:  # behind a pass every array that is made takes microseconds
             return views.whole
-        return Forward(views.logits[0, :last], views.hidden[0, :m])
+        return Forward(views.whole.logits[:last], views.whole.hidden[:m])
 
     def _view(self, padded: int, asked: int) -> _Views:
-        hidden, logits = self._hidden[:, :padded], self._logits[:, :asked]
+        inputs, hidden = self._inputs[:, :padded], self._hidden[:, :padded]
+        logits = self._logits[:, :asked]
+        rows = np.arange(padded - asked, padded)  # whose logits are asked for: the last ones
         views = _Views(
-            self._inputs[:, :padded],
-            hidden,
-            np.arange(padded - asked, padded),
-            logits,
+            inputs[0],
             Forward(logits[0], hidden[0]),
+            {"inputs_embeds": inputs, "rows": rows},
+            {"logits": logits, "hidden_states": hidden},
         )
         if padded <= LOGIT_ROWS:  # longer passes are rare, and of many lengths
             self._views[padded, asked] = views
