@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from benchmarks import host_time
 from benchmarks.medians import figure
-from xsd_edge.bundle import Bundle
+from xsd_edge.bundle import Bundle, Manifest
+from xsd_edge.errors import BundleError
 from xsd_edge.events.packet import EventPacket, Geometry
 from xsd_edge.runtime.answer import Decoding
 from xsd_edge.runtime.drafter import Drafter
@@ -221,17 +222,26 @@ def float32_twin(bundle: Path) -> Path:
     """A bundle of the same recipe and weights whose target is float32."""
     manifest = Bundle(bundle).manifest
     recipe, twin = manifest.recipe, Path(".cache") / f"{manifest.recipe}-cpu-fp32"
-    if not twin.exists() or Bundle(twin).manifest.provenance != manifest.provenance:
+    if not is_twin(twin, manifest):
         board = Path(__file__).with_name("cpu-fp32.toml")
         export = ("export", "--target", board, "--recipe", recipe, "-o", twin)
         subprocess.run([sys.executable, "-m", "xsd_edge", *map(str, export)], check=True, stdout=2)
     return twin
 
 
+def is_twin(folder: Path, manifest: Manifest) -> bool:
+    """Is there a bundle of the same weights that this version reads?"""
+    try:
+        return Bundle(folder).manifest.provenance == manifest.provenance
+    except BundleError:
+        return False
+
+
 READY = """
 import sys
 from pathlib import Path
-from xsd_edge.bundle import Bundle
+from xsd_edge.bundle import Bundle, Manifest
+from xsd_edge.errors import BundleError
 from xsd_edge.runtime.session import Session
 from xsd_edge.runtime.speculation import Speculation
 Speculation(Session(Bundle(Path(sys.argv[1]))), None)
