@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
+from xsd_edge.boards import Board
+from xsd_edge.checkpoint_recipe import CheckpointRecipe
 from xsd_edge.errors import RecipeError
 from xsd_edge.export.cached import require_head, with_cache
 from xsd_edge.export.networks import draft_head_network
 from xsd_edge.export.parity import written
+from xsd_edge.export.pipeline import silent
+from xsd_edge.export.rehearsal import rehearse
 from xsd_edge.models.cached_head import CachedHead
 from xsd_edge.models.drafter import DraftHead
 from xsd_edge.models.norm_sites import norm_sites
@@ -28,9 +32,18 @@ def test_heads_of_sixteens_pass(width: int, heads: int) -> None:
 
 
 @pytest.mark.parametrize(("width", "heads"), [(24, 3), (40, 1), (384, 5)])
-def test_other_heads_are_refused_before_anything_is_exported(width: int, heads: int) -> None:
+def test_other_heads_are_refused(width: int, heads: int) -> None:
     with pytest.raises(RecipeError, match=rf"is {width} / {heads} wide.*multiples of 16; change"):
         require_head(replace(SPEC, head_width=width, head_heads=heads))
+
+
+def test_a_rehearsal_for_a_cpu_refuses_them_before_it_begins() -> None:
+    recipe = CheckpointRecipe.load(ROOT / "export" / "video-llava-7b.toml")
+    narrow = replace(recipe, drafter=replace(recipe.drafter, head_width=40, head_heads=1))
+    said: list[str] = []
+    with pytest.raises(RecipeError, match="multiples of 16"):
+        rehearse(narrow, Board.load("cpu"), report=said.append, progress=silent)
+    assert said == []
 
 
 def test_the_draft_head_alone_is_changed_and_keeps_its_layers() -> None:
