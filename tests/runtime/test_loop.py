@@ -309,7 +309,5 @@ def test_no_memory_grows_with_the_answer() -> None:
         for _ in range(3):
             taken(session, drafter)  # what is made once is made here
         found = taken(session, drafter)
-        assert len(found) > 100
-        # Numbers beyond 256 are objects of their own: about a dozen come to stay as the cache grows
-        # past it, 28 bytes each. Eight bytes a round would be more by then.
-        assert found[-20:-10].max() < found[8:28].max() + 400
+        assert len(found) > 40
+        assert found[-20:-10].max() <= found[8:-20].max()
