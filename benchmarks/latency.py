@@ -240,8 +240,7 @@ def is_twin(folder: Path, manifest: Manifest) -> bool:
 READY = """
 import sys
 from pathlib import Path
-from xsd_edge.bundle import Bundle, Manifest
-from xsd_edge.errors import BundleError
+from xsd_edge.bundle import Bundle
 from xsd_edge.runtime.session import Session
 from xsd_edge.runtime.speculation import Speculation
 Speculation(Session(Bundle(Path(sys.argv[1]))), None)

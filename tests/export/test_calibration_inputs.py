@@ -13,7 +13,7 @@ import torch
 from xsd_edge.bundle import Bundle
 from xsd_edge.calibration.batches import DRAFTED, Feeds, Pair, clip_feeds, frames_of, read
 from xsd_edge.calibration.clips import scene_clip
-from xsd_edge.export.onnx_graph import write_graph
+from xsd_edge.export.onnx_graph import read_graph, tensor_specs, write_graph
 from xsd_edge.export.pair import networks_of
 from xsd_edge.runtime.drafter import DraftHead, EventMemory
 from xsd_edge.runtime.engine import Array, Arrays
@@ -55,7 +55,8 @@ def test_draft_head_reads_the_same_at_run_time(pair: Pair, bundle: Bundle, tmp_p
     recorder = Recorder(OnnxEngine(tmp_path / "head.onnx"))
     table = np.load(bundle.named("embedding"))
     vocabulary = pair.vocabulary.astype(np.int64)
-    hosted = HostedHead(recorder, vocabulary)
+    outputs = tensor_specs(read_graph(tmp_path / "head.onnx").graph.output)
+    hosted = HostedHead(recorder, outputs, vocabulary)
     head = DraftHead(hosted, bundle.manifest.drafter, table, vocabulary)
     memory = expected[0]
     known = (memory["memory_keys"], memory["memory_values"])

@@ -1,4 +1,6 @@
-"""A camera that never ends, for what is stopped from outside; a bundle without a draft head."""
+"""A camera that never ends, for what is stopped from outside; a bundle without a draft head, and a
+draft head without a bundle.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RECORDING, TINY_BUNDLE
+from tests.runtime.heads import SmallHead, small_head
 
 
 @pytest.fixture
@@ -36,3 +39,9 @@ def headless(tmp_path: Path) -> Path:
     manifest["drafter"] = dict.fromkeys(manifest["drafter"], 0) | {"gamma_max": 8}
     (folder / "bundle.json").write_text(json.dumps(manifest))
     return folder
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> SmallHead:
+    """Needs a build host."""
+    return small_head(tmp_path_factory.mktemp("head"))

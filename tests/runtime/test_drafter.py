@@ -5,17 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.runtime.heads import DRAFTED, GAMMA, INFO, VOCABULARY, WIDTH, SmallHead, small_head
+from tests.runtime.heads import DRAFTED, GAMMA, INFO, VOCABULARY, WIDTH, SmallHead
 from xsd_edge.runtime.drafter import DraftHead, EventMemory
 from xsd_edge.runtime.hosted_head import HostedHead, cached
 from xsd_edge.runtime.sampling import Sampling, distribution
 
 pytestmark = pytest.mark.host
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> SmallHead:
-    return small_head(tmp_path_factory.mktemp("head"))
 
 
 @pytest.fixture(scope="module", params=["cached", "hosted"])

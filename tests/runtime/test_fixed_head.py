@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.runtime.heads import SmallHead, small_head
+from tests.runtime.heads import SmallHead
 from xsd_edge.bundle import Part
 from xsd_edge.runtime.engine import Array, Arrays, allocate
 from xsd_edge.runtime.fixed_head import FixedDraftHead
@@ -37,11 +37,6 @@ class OneShape:
 
     def close(self) -> None:
         self._engine.close()
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> SmallHead:
-    return small_head(tmp_path_factory.mktemp("head"))
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,6 @@ from xsd_edge.recipe import DrafterSpec
 
 HEAD_STEP = 16  # a head's width is a multiple of this in ONNX Runtime's GroupQueryAttention
 OUTPUTS = ("drafted", "logits", "feature_out", "keys", "values")
-SAME = ("hidden", "feature", "memory_keys", "memory_values")  # as the head without a cache reads
 
 
 def require_head(spec: DrafterSpec) -> None:
@@ -77,9 +76,11 @@ def _feeds(feeds: Feeds, room: int) -> Feeds:
     return {
         "token": np.arange(rows)[None],
         "table": feeds["embedding"][0].astype(np.float16),
-        **{name: feeds[name] for name in SAME[:2]},
+        "hidden": feeds["hidden"],
+        "feature": feeds["feature"],
         "newest": total - 1,
         "total": total,
         **caches,
-        **{name: feeds[name] for name in SAME[2:]},
+        "memory_keys": feeds["memory_keys"],
+        "memory_values": feeds["memory_values"],
     }

@@ -14,7 +14,7 @@ from xsd_edge.bundle import TensorSpec
 from xsd_edge.runtime.drafter import EventMemory
 from xsd_edge.runtime.early import EarlyDraft
 from xsd_edge.runtime.engine import Array, Engine, allocate
-from xsd_edge.runtime.fixed_head import MASKED
+from xsd_edge.runtime.fixed_head import causal
 
 LEAST = 0.02  # a prefix less likely than this is never worth a row: stop drafting there
 
@@ -83,14 +83,12 @@ class EarlyHead:
         """Run new rows behind `past`; logits of the last one. [Vd]"""
         count, stop = len(tokens), past + len(tokens)
         self._rows[0, :count] = self._embedding[np.asarray(tokens, np.int64)]
-        mask = np.zeros((count, stop), np.float32)
-        mask[:, past:] = np.triu(np.full((count, count), MASKED), 1)
         feeds: dict[str, Array] = {
             "embedding": self._rows[:, :count],
             "position": self._positions[past:stop],
             "past_keys": self._keys[:, :past],
             "past_values": self._values[:, :past],
-            "mask": mask,
+            "mask": causal(past, count),
             "memory_keys": self._memory["keys"],
             "memory_values": self._memory["values"],
         }

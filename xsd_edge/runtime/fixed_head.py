@@ -18,6 +18,13 @@ from xsd_edge.runtime.engine import Array, Arrays, Engine, arrays_for
 MASKED = np.float32(-1e4)
 
 
+def causal(past: int, rows: int) -> NDArray[np.float32]:
+    """The mask of new rows behind `past` ones: each sees these, itself and the rows before it.
+    [rows, past + rows]
+    """
+    return np.triu(np.full((rows, past + rows), MASKED), past + 1)
+
+
 class FixedDraftHead:
     """Writes to the engine's own arrays, or to a copy: a CUDA graph's addresses never change."""
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from xsd_edge.bundle import Part
-from xsd_edge.runtime.engine import Array, Arrays, Engine
-from xsd_edge.runtime.fixed_head import MASKED
+from xsd_edge.bundle import Part, TensorSpec
+from xsd_edge.runtime.engine import Array, Arrays, Engine, allocate
+from xsd_edge.runtime.fixed_head import causal
 
 
 def cached(engine: Engine, part: Part, vocabulary: NDArray[np.int64]) -> Engine:
@@ -19,20 +19,20 @@ def cached(engine: Engine, part: Part, vocabulary: NDArray[np.int64]) -> Engine:
     graphs with a mask have not.
     """
     has_mask = any(spec.name == "mask" for spec in part.inputs)
-    return HostedHead(engine, vocabulary) if has_mask else engine
+    return HostedHead(engine, part.outputs, vocabulary) if has_mask else engine
 
 
 class HostedHead:
     """Does what `models.cached_head` has in its graph: embeddings, cache, mask, greedy choice."""
 
-    def __init__(self, engine: Engine, vocabulary: NDArray[np.int64]) -> None:
-        self._engine, self._vocabulary = engine, vocabulary
+    def __init__(
+        self, engine: Engine, outputs: tuple[TensorSpec, ...], vocabulary: NDArray[np.int64]
+    ) -> None:
+        self._engine, self._outputs, self._vocabulary = engine, outputs, vocabulary
 
     def run(self, feeds: Arrays, results: Arrays) -> None:
         token, stop = feeds["token"][0], int(feeds["total"][0])
         rows, past = len(token), stop - len(token)
-        mask = np.zeros((rows, stop), np.float32)
-        mask[:, past:] = np.triu(np.full((rows, rows), MASKED), 1)
         inner: dict[str, Array] = {
             "embedding": feeds["table"][token].astype(np.float32)[None],
             "hidden": feeds["hidden"],
@@ -40,29 +40,17 @@ class HostedHead:
             "position": np.arange(past, stop),
             "past_keys": _row_major(feeds["past_keys"], past),
             "past_values": _row_major(feeds["past_values"], past),
-            "mask": mask,
+            "mask": causal(past, rows),
             "memory_keys": feeds["memory_keys"],
             "memory_values": feeds["memory_values"],
         }
-        found = self._run(inner, len(self._vocabulary))
+        found = allocate(self._outputs, m=rows)
+        self._engine.run(inner, found)
         for name in ("keys", "values"):
             results[name][:, :, past:stop] = found[name].transpose(0, 2, 1, 3)
         results["logits"][0, 0] = last = found["logits"][0, -1]
         results["feature_out"][0, 0] = found["feature_out"][0, -1]
         results["drafted"][0, 0] = self._vocabulary[last.argmax()]
-
-    def _run(self, feeds: Arrays, vocabulary: int) -> Arrays:
-        rows, width = feeds["feature"].shape[1:]
-        heads, head_width = feeds["past_keys"].shape[2:]
-        shapes = {
-            "logits": (rows, vocabulary),
-            "feature_out": (rows, width),
-            "keys": (rows, heads, head_width),
-            "values": (rows, heads, head_width),
-        }
-        found = {name: np.zeros((1, *shape), np.float32) for name, shape in shapes.items()}
-        self._engine.run(feeds, found)
-        return found
 
     def hold(self, pairs: Mapping[str, str], shape: tuple[int, ...], dtype: str) -> None:
         raise AssertionError("a draft head's cache belongs to who runs it")
